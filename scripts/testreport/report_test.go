@@ -1,0 +1,118 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// module writes a module of one package whose test file has this body, runs go test -json on it and reads the events.
+func module(t *testing.T, body string) (*report, string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":       "module example.test/sample\n\ngo 1.26.0\n",
+		"a.go":         "package sample\n",
+		"a_test.go":    "package sample\n\nimport \"testing\"\n\n" + body,
+		"empty/doc.go": "package empty\n", // has no tests, which is no skip
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-json", "-count=1", "./...")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	events, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	r, err := read(strings.NewReader(string(events)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed strings.Builder
+	if err := r.print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	return r, printed.String()
+}
+
+func TestReport(t *testing.T) {
+	for name, c := range map[string]struct {
+		body  string
+		green bool
+		last  string
+		shows []string
+	}{
+		"all pass, subtests counted": {
+			body:  "func TestA(t *testing.T) { t.Run(\"b\", func(t *testing.T) {}) }\n",
+			green: true,
+			last:  "2 passed, 0 failed, 0 skipped",
+			shows: []string{"ok  \texample.test/sample"},
+		},
+		"a skip is a failure": {
+			body:  "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Skip(\"no database here\") }\n",
+			last:  "1 passed, 0 failed, 1 skipped",
+			shows: []string{"--- SKIPPED: example.test/sample TestB", "no database here"},
+		},
+		"a failure shows its output": {
+			body:  "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Error(\"got 1, want 2\") }\n",
+			last:  "1 passed, 1 failed, 0 skipped",
+			shows: []string{"got 1, want 2", "FAIL\texample.test/sample"},
+		},
+		"a panic is a failure": {
+			body:  "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { panic(\"over\") }\n",
+			last:  "1 passed, 1 failed, 0 skipped",
+			shows: []string{"panic: over"},
+		},
+		"an exit before the tests end is a failure": {
+			body:  "func TestMain(m *testing.M) { if m.Run() == 0 { panic(\"after all\") } }\nfunc TestA(t *testing.T) {}\n",
+			last:  "1 passed, 1 failed, 0 skipped",
+			shows: []string{"panic: after all"},
+		},
+		"what does not build is a failure": {
+			body:  "func TestA(t *testing.T) { undefined() }\n",
+			last:  "0 passed, 1 failed, 0 skipped",
+			shows: []string{"undefined: undefined"},
+		},
+		"no test at all is a failure": {
+			body:  "var _ testing.TB\n",
+			last:  "0 passed, 0 failed, 0 skipped",
+			shows: []string{"No test passed"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, printed := module(t, c.body)
+			if r.green() != c.green {
+				t.Errorf("green = %v, want %v\n%s", r.green(), c.green, printed)
+			}
+			lines := strings.Split(strings.TrimSpace(printed), "\n")
+			if got := lines[len(lines)-1]; got != c.last {
+				t.Errorf("closing line %q, want %q\n%s", got, c.last, printed)
+			}
+			for _, want := range c.shows {
+				if !strings.Contains(printed, want) {
+					t.Errorf("the report lacks %q:\n%s", want, printed)
+				}
+			}
+		})
+	}
+}
+
+func TestReportKeepsForeignLines(t *testing.T) {
+	r, err := read(strings.NewReader("make: *** [Makefile:70: test] Error 1\n{\"Action\":\"pass\",\"Package\":\"p\",\"Test\":\"TestA\"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.other) != 1 || r.passed != 1 {
+		t.Errorf("other = %q, passed = %d: want make's line and one test", r.other, r.passed)
+	}
+}

@@ -1,0 +1,270 @@
+package keys
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock"
+)
+
+// MaxGroup is the most messages that BatchSigner puts under one signature.
+const MaxGroup = 256
+
+// busyGroup is how many messages a window must promise before it is worth waiting for: below that, the wait costs more than the
+// signatures that it saves.
+const busyGroup = 6
+
+// measureFor is the shortest time over which arrivals are counted.
+const measureFor = 5 * time.Millisecond
+
+// Item is one message to be signed in its domain.
+type Item struct {
+	Domain  countersign.SignatureDomain
+	Message []byte
+}
+
+// BatchSigner signs messages with the algorithm countersign-tree: messages that arrive together share one signature. When it is idle
+// a message is signed at once. While a signature is being made, arrivals gather and share the next one. Where so many arrive that a
+// short window would gather a group, it waits for that window.
+//
+// It is safe for concurrent use. It does not own its key: close the key after the BatchSigner.
+type BatchSigner struct {
+	key    Signer
+	clock  clock.Clock
+	window time.Duration
+
+	mu      sync.Mutex
+	queue   []*ticket
+	queued  int           // leaves in queue
+	target  int           // leaves that end the window early; 0 where no window is open
+	ready   chan struct{} // told once when target is reached or the signer closes; capacity 1
+	running bool
+	closed  bool
+	work    sync.WaitGroup
+
+	arrived  int // leaves since measured
+	measured time.Time
+	expected int // leaves that a window would bring, by the last measurement
+}
+
+// ticket is one caller's messages on their way into a group.
+type ticket struct {
+	leaves    []countersign.TreeLeaf
+	withdrawn bool // under mu: the caller has left
+	done      chan struct{}
+	tree      *countersign.SignedTree // set before done is closed
+	first     int
+	err       error
+}
+
+// NewBatchSigner groups the signatures of a key. The window (0 to 1 ms; 0 never waits) is kept only while arrivals are dense.
+func NewBatchSigner(key Signer, c clock.Clock, window time.Duration) (*BatchSigner, error) {
+	if _, err := countersign.AlgorithmOf(key.Public()); err != nil {
+		return nil, err
+	}
+	if window < 0 || window > time.Millisecond {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "signature window %s: give 0 to 1 ms", window)
+	}
+	return &BatchSigner{key: key, clock: c, window: window, ready: make(chan struct{}, 1), measured: c.Now()}, nil
+}
+
+// Algorithm is countersign-tree.
+func (*BatchSigner) Algorithm() countersign.SignatureAlgorithm { return countersign.AlgorithmTree }
+
+// KeyID names the key.
+func (b *BatchSigner) KeyID() countersign.KeyID { return b.key.KeyID() }
+
+// Sign signs one message and gives the wire form of its [countersign.TreeSignature]. The message may be changed once Sign has returned.
+// A context that ends gives its error at once; the group goes on without this message.
+func (b *BatchSigner) Sign(ctx context.Context, domain countersign.SignatureDomain, message []byte) ([]byte, error) {
+	sigs, err := b.SignMany(ctx, []Item{{domain, message}})
+	if err != nil {
+		return nil, err
+	}
+	return sigs[0], nil
+}
+
+// SignMany signs 1 to MaxGroup messages of one caller under one signature, each with a wire form of its own, in order.
+func (b *BatchSigner) SignMany(ctx context.Context, items []Item) ([][]byte, error) {
+	if len(items) < 1 || len(items) > MaxGroup {
+		return nil, countersign.Refuse(countersign.CodeInternal, "%d messages to sign at once: 1 to %d", len(items), MaxGroup)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("waiting for a signature: %w", err)
+	}
+	t := &ticket{leaves: make([]countersign.TreeLeaf, len(items)), done: make(chan struct{})}
+	for i, item := range items {
+		leaf, err := countersign.NewTreeLeaf(item.Domain, item.Message)
+		if err != nil {
+			return nil, err
+		}
+		t.leaves[i] = leaf
+	}
+	if err := b.enqueue(t); err != nil {
+		return nil, err
+	}
+	select {
+	case <-t.done:
+	case <-ctx.Done():
+		b.mu.Lock()
+		t.withdrawn = true
+		b.mu.Unlock()
+		return nil, fmt.Errorf("waiting for a signature: %w", ctx.Err())
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	sigs := make([][]byte, len(items))
+	for i := range sigs {
+		s, err := t.tree.Signature(t.first + i)
+		if err != nil {
+			return nil, err
+		}
+		if sigs[i], err = s.Marshal(); err != nil {
+			return nil, err
+		}
+	}
+	return sigs, nil
+}
+
+func (b *BatchSigner) enqueue(t *ticket) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return countersign.Refuse(countersign.CodeMaintenance, "the gateway is stopping and signs no more")
+	}
+	b.queue = append(b.queue, t)
+	b.queued += len(t.leaves)
+	b.arrived += len(t.leaves)
+	if b.target > 0 && b.queued >= b.target {
+		b.endWindow()
+	}
+	if !b.running {
+		b.running = true
+		b.work.Add(1)
+		go b.run()
+	}
+	return nil
+}
+
+// endWindow is called with mu held.
+func (b *BatchSigner) endWindow() {
+	b.target = 0
+	select {
+	case b.ready <- struct{}{}:
+	default:
+	}
+}
+
+// run signs group after group until nobody waits.
+func (b *BatchSigner) run() {
+	defer b.work.Done()
+	for {
+		b.gather()
+		group, leaves := b.take()
+		if leaves == nil {
+			return
+		}
+		tree, err := countersign.SignTree(b.key, leaves)
+		first := 0
+		for _, t := range group {
+			t.tree, t.first, t.err = tree, first, err
+			first += len(t.leaves)
+			close(t.done)
+		}
+	}
+}
+
+// gather lets a group grow where that costs nothing, or where arrivals are dense enough to pay for a wait.
+func (b *BatchSigner) gather() {
+	// Goroutines that are ready to run may be about to ask. An idle machine has none, and this returns at once.
+	runtime.Gosched()
+
+	b.mu.Lock()
+	b.measure()
+	if b.window == 0 || b.closed || b.expected < busyGroup || b.queued == 0 || b.queued >= b.expected {
+		b.mu.Unlock()
+		return
+	}
+	b.target = min(b.expected, MaxGroup)
+	select { // a signal left over from a window that ended by time
+	case <-b.ready:
+	default:
+	}
+	b.mu.Unlock()
+
+	timer := time.NewTimer(b.window)
+	select {
+	case <-b.ready:
+	case <-timer.C:
+	}
+	timer.Stop()
+	b.mu.Lock()
+	b.target = 0
+	b.mu.Unlock()
+}
+
+// measure estimates how many leaves a window would bring. It is called with mu held.
+func (b *BatchSigner) measure() {
+	now := b.clock.Now()
+	elapsed := now.Sub(b.measured)
+	if elapsed < measureFor {
+		return
+	}
+	b.expected = int(float64(b.arrived) * float64(b.window) / float64(elapsed))
+	b.arrived, b.measured = 0, now
+}
+
+// take removes the next group from the queue; no leaves means that nobody waits and run must end.
+func (b *BatchSigner) take() ([]*ticket, []countersign.TreeLeaf) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var group []*ticket
+	var leaves []countersign.TreeLeaf
+	n := 0
+	for _, t := range b.queue {
+		if !t.withdrawn && len(leaves)+len(t.leaves) > MaxGroup {
+			break
+		}
+		n++
+		b.queued -= len(t.leaves)
+		if t.withdrawn {
+			continue
+		}
+		group = append(group, t)
+		leaves = append(leaves, t.leaves...)
+	}
+	clear(b.queue[:n])
+	b.queue = b.queue[n:]
+	if len(b.queue) == 0 {
+		b.queue = nil
+	}
+	if leaves == nil {
+		b.running = false
+	}
+	return group, leaves
+}
+
+// Close refuses new messages and returns when those under way are signed, or with the context's error when it ends first (a key in
+// hardware that hangs). It may be called twice.
+func (b *BatchSigner) Close(ctx context.Context) error {
+	b.mu.Lock()
+	b.closed = true
+	b.endWindow()
+	b.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		b.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the last signatures: %w", ctx.Err())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -35,9 +36,11 @@ type sample struct {
 }
 
 // run starts both sides, compares them and reports; it fails when an answer was not 2xx or a ratio is below its minimum.
-func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
-	if !o.json {
-		progress = out
+// What the processes themselves complain of goes to errOut, as does the progress when out is to hold JSON alone.
+func run(ctx context.Context, o options, out, errOut io.Writer) (err error) {
+	progress := out
+	if o.json {
+		progress = errOut
 	}
 	dir, err := os.MkdirTemp(o.dir, "bench-")
 	if err != nil {
@@ -45,16 +48,16 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	bare, err := startChain(ctx, progress, dir, o.chainEnv)
+	bare, err := startChain(ctx, errOut, dir, o.chainEnv)
 	if err != nil {
 		return err
 	}
 	defer bare.stop()
-	pairDir := dir + "/pair"
+	pairDir := filepath.Join(dir, "pair")
 	if err := os.Mkdir(pairDir, dirPermission); err != nil {
 		return fmt.Errorf("making a folder for the pair: %w", err)
 	}
-	gateways, err := startPair(ctx, progress, pairDir, o.binary, bare.upstream)
+	gateways, err := startPair(ctx, errOut, pairDir, o.binary, bare.upstream)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"countersign.dev/countersign/internal/clock"
@@ -78,9 +79,11 @@ func startChain(ctx context.Context, errOut io.Writer, dir string, env []string)
 }
 
 func (c *chain) stop() {
+	var all sync.WaitGroup
 	for _, p := range c.processes {
-		p.stop()
+		all.Go(p.stop)
 	}
+	all.Wait()
 }
 
 func (c *chain) alive() error {

@@ -15,8 +15,8 @@ import (
 // KeyParts and DistinctPart hold personal data (a subject, an official's pseudonym): the store keeps a PRF of them, never the text.
 //
 // What a key leaves out is what cannot be used to escape it. No key holds the purpose, the legal basis, the case or the consumer's
-// subsystem: an agency that changes those draws from the same budget. Officials enter by the pseudonym of their canonical spelling
-// ([CanonicalOfficial]), subjects by their canonical identifier. An agency can still invent officials, whose names are its own word; the
+// subsystem: an agency that changes those draws from the same budget. Officials enter by their canonical spelling ([CanonicalOfficial]) at
+// the consumer, and by its pseudonym at the provider; subjects by their canonical identifier. An agency can still invent officials, whose names are its own word; the
 // budget per member, which names no official, bounds that.
 type BudgetSpec struct {
 	Name         string
@@ -38,8 +38,21 @@ const (
 	BudgetEmergency      = "emergencies-per-member-day"
 )
 
-// Applies reports whether a side counts the budget.
-func (b *BudgetSpec) Applies(side countersign.Side) bool { return b.Side == 0 || b.Side == side }
+// ConsumerBudgets lists what the consumer's gateway counts.
+func (d *Decision) ConsumerBudgets() []BudgetSpec { return d.budgetsOf(countersign.SideConsumer) }
+
+// ProviderBudgets lists what the provider's gateway counts.
+func (d *Decision) ProviderBudgets() []BudgetSpec { return d.budgetsOf(countersign.SideProvider) }
+
+func (d *Decision) budgetsOf(side countersign.Side) []BudgetSpec {
+	out := make([]BudgetSpec, 0, len(d.Budgets))
+	for _, b := range d.Budgets {
+		if b.Side == 0 || b.Side == side {
+			out = append(out, b)
+		}
+	}
+	return out
+}
 
 // The polling bounds of DATA-CLASSES for a purpose that states none.
 const (
@@ -59,7 +72,10 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 		// A programme replaces the budgets of one automated client with its own rate; each question still has its own record.
 		return []BudgetSpec{{Name: BudgetProgramme, KeyParts: []string{string(programme.ID)}, Window: time.Hour, Limit: programme.PerHour}}
 	}
-	member, official, subject := q.Consumer.MemberID.String(), q.Official.Pseudonym, q.Subject.Canonical()
+	member, official, subject := q.Consumer.MemberID.String(), q.OfficialName, q.Subject.Canonical()
+	if official == "" {
+		official = q.Official.Pseudonym
+	}
 	if official == "" {
 		official = noOfficial
 	}

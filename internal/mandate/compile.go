@@ -101,6 +101,7 @@ type service struct {
 	scheme     countersign.SchemeName
 	disabled   bool
 	assessed   bool
+	incomplete bool                     // its entry names something missing, and cannot be judged
 	never      countersign.CategoryCode // a category of class N that it carries, if any
 	fields     map[countersign.FieldPath]field
 	categories []*category
@@ -114,56 +115,44 @@ type programme struct {
 	digest countersign.Digest
 }
 
-// Compile makes a policy of a directory. It refuses (all problems joined, each a CodeBadRequest refusal) what cannot be decided soundly: an
-// entry that names something missing, two entries under one name, a cell that is looser than its category's class, a rule that permits or
-// does not fit the schema. A service that carries a category of class N does compile, and every question to it is refused; [Check] names it.
+// Compile makes a policy of a directory. It refuses, all problems joined and each a CodeBadRequest refusal, what could lose a refusal: two
+// entries under one name, and a rule that permits or cannot be evaluated. Anything else that is wrong in a directory permits nothing: an
+// entry that names something missing is as good as blank, a cell that is looser than its category's class is cut down to it, a service of a
+// category that is never exchanged refuses every question. [Check] names all of it, for whoever is about to sign.
 //
 // The policy keeps parts of the directory: the caller does not change it afterwards.
 func Compile(d *countersign.Directory) (*Policy, error) {
-	p, problems := build(d)
-	var fatal []error
-	for _, x := range problems {
-		if !x.decided {
-			fatal = append(fatal, x.err)
-		}
+	b := build(d)
+	if len(b.fatal) > 0 {
+		return nil, errors.Join(b.fatal...)
 	}
-	if len(fatal) > 0 {
-		return nil, errors.Join(fatal...)
-	}
-	return p, nil
+	return b.p, nil
 }
 
-// Check lists every problem that Compile refuses, and what a directory must not hold although a decision would refuse it anyway.
+// Check lists everything in a directory that Compile refuses and everything that permits less than it says.
 func Check(d *countersign.Directory) []error {
-	_, problems := build(d)
-	errs := make([]error, len(problems))
-	for i, x := range problems {
-		errs[i] = x.err
-	}
-	return errs
-}
-
-type problem struct {
-	err     error
-	decided bool // Decide refuses it by itself
+	b := build(d)
+	return append(b.fatal, b.blank...)
 }
 
 type builder struct {
-	p        *Policy
-	d        *countersign.Directory
-	problems []problem
+	p     *Policy
+	d     *countersign.Directory
+	fatal []error
+	blank []error
 }
 
+// lost notes what could lose a refusal.
+func (b *builder) lost(format string, args ...any) {
+	b.fatal = append(b.fatal, countersign.Refuse(countersign.CodeBadRequest, format, args...))
+}
+
+// bad notes what permits nothing as it stands.
 func (b *builder) bad(format string, args ...any) {
-	b.problems = append(b.problems, problem{err: countersign.Refuse(countersign.CodeBadRequest, format, args...)})
+	b.blank = append(b.blank, countersign.Refuse(countersign.CodeBadRequest, format, args...))
 }
 
-// never notes a problem that every decision refuses by itself.
-func (b *builder) never(format string, args ...any) {
-	b.problems = append(b.problems, problem{countersign.Refuse(countersign.CodeNeverExchanged, format, args...), true})
-}
-
-func build(d *countersign.Directory) (*Policy, []problem) {
+func build(d *countersign.Directory) *builder {
 	b := &builder{d: d, p: &Policy{
 		version: d.Version, caps: tighter(d.Caps),
 		members: map[countersign.MemberID]bool{}, subsystems: map[countersign.SubsystemID]bool{},
@@ -181,14 +170,14 @@ func build(d *countersign.Directory) (*Policy, []problem) {
 	b.declarations()
 	b.allProgrammes()
 	b.rules()
-	return b.p, b.problems
+	return b
 }
 
 func (b *builder) parties() {
 	for i := range b.d.Members {
 		m := &b.d.Members[i]
 		if b.p.members[m.ID] {
-			b.bad("member %s is listed twice", m.ID)
+			b.lost("member %s is listed twice", m.ID)
 		}
 		b.p.members[m.ID] = true
 		for _, s := range m.Subsystems {
@@ -202,7 +191,7 @@ func (b *builder) parties() {
 			b.bad("scheme %q: its pattern is not a regular expression of RE2", s.Name)
 			continue
 		case b.p.schemes[s.Name] != nil:
-			b.bad("scheme %q is listed twice", s.Name)
+			b.lost("scheme %q is listed twice", s.Name)
 		}
 		b.p.schemes[s.Name] = &scheme{s, re}
 	}
@@ -211,7 +200,7 @@ func (b *builder) parties() {
 func (b *builder) vocabulary() {
 	for _, c := range b.d.Categories {
 		if b.p.categories[c.Code] != nil {
-			b.bad("category %q is listed twice", c.Code)
+			b.lost("category %q is listed twice", c.Code)
 		}
 		if c.Class.Rank() == countersign.ClassNever.Rank() && c.Class != countersign.ClassNever {
 			b.bad("category %q has the class %q: give one of O, R, C, C/W, W, N", c.Code, c.Class)
@@ -220,14 +209,14 @@ func (b *builder) vocabulary() {
 	}
 	for _, l := range b.d.Bases {
 		if b.p.bases[l.Code] {
-			b.bad("legal basis %q is listed twice", l.Code)
+			b.lost("legal basis %q is listed twice", l.Code)
 		}
 		b.p.bases[l.Code] = true
 	}
 	for i := range b.d.Purposes {
 		u := &b.d.Purposes[i]
 		if b.p.purposes[u.Code] != nil {
-			b.bad("purpose %q is listed twice", u.Code)
+			b.lost("purpose %q is listed twice", u.Code)
 		}
 		if len(u.Bases) == 0 && u.Code != PurposeMetadata {
 			b.bad("purpose %q names no legal basis", u.Code)
@@ -243,6 +232,9 @@ func (b *builder) vocabulary() {
 		k := kindsOf(u.Mandates...)
 		if len(u.Mandates) == 0 {
 			k = ^kinds(0)
+		}
+		if u.Assurance < countersign.AssuranceAutomated || u.Assurance > countersign.AssuranceVerified {
+			b.bad("purpose %q does not say how well the official must be known", u.Code)
 		}
 		b.p.purposes[u.Code] = &purpose{*u, k, map[countersign.CategoryCode]*cell{}}
 	}
@@ -262,7 +254,7 @@ func (b *builder) matrix() {
 		case c.Purpose == PurposeMetadata:
 			b.bad("cell %s: the built-in purpose %q touches no category", ref, PurposeMetadata)
 		case u.cells[c.Category] != nil:
-			b.bad("cell %s is listed twice", ref)
+			b.lost("cell %s is listed twice", ref)
 		case len(c.Mandates) == 0:
 			b.bad("cell %s lists no mandate: list \"none\" where the purpose alone is enough, or leave the cell out", ref)
 		case kindsOf(c.Mandates...)&^k.floor != 0:
@@ -278,7 +270,7 @@ func (b *builder) service(s *countersign.Service) {
 	ref := s.ID.String()
 	switch {
 	case b.p.services[s.ID] != nil:
-		b.bad("service %s is listed twice", ref)
+		b.lost("service %s is listed twice", ref)
 	case IsMetadata(s.ID.Service):
 		b.bad("service %s: the code %q belongs to the metadata services", ref, s.ID.Service)
 	case !b.p.subsystems[s.ID.SubsystemID]:
@@ -305,6 +297,7 @@ func (b *builder) service(s *countersign.Service) {
 		}
 	default:
 		b.bad("service %s: its subject is found in %q: give request, answer or none", ref, s.Subject.From)
+		v.incomplete = true
 	}
 	for i := range s.Grants {
 		b.grant(s, v, &s.Grants[i])
@@ -316,6 +309,7 @@ func (b *builder) serviceCategories(s *countersign.Service, v *service, ref stri
 		c := b.p.categories[code]
 		if c == nil {
 			b.bad("service %s: the category %q is not listed", ref, code)
+			v.incomplete = true
 			return nil
 		}
 		if !slices.Contains(v.categories, c) {
@@ -324,7 +318,7 @@ func (b *builder) serviceCategories(s *countersign.Service, v *service, ref stri
 		if c.floor == 0 && v.never == "" {
 			// LAW: Convention 108+ Art. 6; A55, A56: such a category can be neither registered nor asked.
 			v.never = c.code
-			b.never("service %s carries the category %q, which is never exchanged", ref, c.code)
+			b.bad("service %s carries the category %q, which is never exchanged", ref, c.code)
 		}
 		return c
 	}
@@ -333,10 +327,11 @@ func (b *builder) serviceCategories(s *countersign.Service, v *service, ref stri
 	}
 	if len(s.Categories) == 0 {
 		b.bad("service %s names no category", ref)
+		v.incomplete = true
 	}
 	for _, f := range s.Fields {
 		if _, twice := v.fields[f.Path]; twice {
-			b.bad("service %s: the field %q is listed twice", ref, f.Path)
+			b.lost("service %s: the field %q is listed twice", ref, f.Path)
 		}
 		if c := add(f.Category); c != nil {
 			v.fields[f.Path] = field{f.Path, c}
@@ -354,6 +349,9 @@ func (b *builder) grant(s *countersign.Service, v *service, g *countersign.Grant
 	c := &grant{clients: map[countersign.SubsystemID]bool{}, methods: g.Methods}
 	if len(c.methods) == 0 {
 		c.methods = []string{"GET", "HEAD"} // reading is the least that a grant can mean
+	}
+	if slices.Contains(g.Fields, AllFields) && v.personal {
+		b.bad("%s: the whole body leaves only open services", ref)
 	}
 	if len(g.Clients) == 0 {
 		b.bad("%s names no client", ref)
@@ -375,8 +373,12 @@ func (b *builder) grant(s *countersign.Service, v *service, g *countersign.Grant
 			b.bad("%s: the method %q is not an HTTP verb in capitals", ref, m)
 		}
 	}
+	whole := func(f countersign.FieldPath) bool { return f == AllFields }
 	pick := func(paths []countersign.FieldPath, what string) (out []grantField) {
 		for _, path := range paths {
+			if whole(path) {
+				continue
+			}
 			f, ok := v.fields[path]
 			if !ok {
 				b.bad("%s: the %s %q is not a field of the service", ref, what, path)
@@ -388,7 +390,7 @@ func (b *builder) grant(s *countersign.Service, v *service, g *countersign.Grant
 		return out
 	}
 	c.fields, c.writes = pick(g.Fields, "field"), pick(g.Writes, "written field")
-	if c.open = !v.personal && len(s.Fields) == 0; c.open {
+	if c.open = !v.personal && (len(s.Fields) == 0 || slices.ContainsFunc(g.Fields, whole)); c.open {
 		for _, k := range v.categories {
 			c.whole = append(c.whole, grantField{field{AllFields, k}, u.cells[k.code]})
 		}
@@ -403,7 +405,7 @@ func (b *builder) declarations() {
 		r, u, v := route{s.Client, s.Service}, b.p.purposes[s.Purpose], b.p.services[s.Service]
 		switch {
 		case b.p.standing[r] != nil:
-			b.bad("%s is listed twice", ref)
+			b.lost("%s is listed twice", ref)
 		case !b.p.knows(s.Client):
 			b.bad("%s: the client is not listed", ref)
 		case v == nil:
@@ -434,7 +436,7 @@ func (b *builder) allProgrammes() {
 		u, v := b.p.purposes[g.Purpose], b.p.services[g.Service]
 		switch {
 		case g.ID == "" || seen[g.ID]:
-			b.bad("%s: its id is empty or used twice", ref)
+			b.lost("%s: its id is empty or used twice", ref)
 		case !b.p.knows(g.Client):
 			b.bad("%s: the client %s is not listed", ref, g.Client)
 		case v == nil:
@@ -448,13 +450,14 @@ func (b *builder) allProgrammes() {
 		case !g.From.Before(g.Until):
 			b.bad("%s: it ends before it begins", ref)
 		}
+		if v == nil || g.PerHour < 1 || seen[g.ID] {
+			continue
+		}
 		seen[g.ID] = true
 		c := &programme{Programme: *g, fields: map[countersign.FieldPath]bool{}}
 		for _, f := range g.Fields {
-			if v != nil {
-				if _, ok := v.fields[f]; !ok {
-					b.bad("%s: %q is not a field of the service", ref, f)
-				}
+			if _, ok := v.fields[f]; !ok && f != AllFields {
+				b.bad("%s: %q is not a field of the service", ref, f)
 			}
 			c.fields[f] = true
 		}
@@ -503,11 +506,11 @@ func (s *scheme) normalise(value string) (countersign.SubjectID, error) {
 	return countersign.SubjectID{Scheme: s.Name, Value: value}, nil
 }
 
-// StandingFor gives the purpose and legal basis that a standing declaration states for a client of a service; false where there is none.
-func (p *Policy) StandingFor(client countersign.SubsystemID, service countersign.ServiceID) (countersign.PurposeCode, countersign.BasisCode, bool) {
+// StandingFor gives the standing declaration of a client for a service; false where there is none.
+func (p *Policy) StandingFor(client countersign.SubsystemID, service countersign.ServiceID) (countersign.StandingDeclaration, bool) {
 	s := p.standing[route{client, service}]
 	if s == nil {
-		return "", "", false
+		return countersign.StandingDeclaration{}, false
 	}
-	return s.Purpose, s.Basis, true
+	return *s, true
 }

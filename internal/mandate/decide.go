@@ -104,8 +104,7 @@ func (p *Policy) statedPurpose(q *Question, d *Decision) *purpose {
 	if !q.Standing {
 		return u
 	}
-	purpose, basis, ok := p.StandingFor(q.Consumer, q.Service)
-	if !ok || purpose != q.Purpose || basis != q.Basis {
+	if s, ok := p.StandingFor(q.Consumer, q.Service); !ok || s.Purpose != q.Purpose || s.Basis != q.Basis {
 		d.refuse(countersign.CodeNoPurpose, "standing declaration", "no standing declaration states this purpose for this client and service")
 	}
 	if u != nil && u.Case {
@@ -121,6 +120,9 @@ func (s *service) state(d *Decision) {
 	if s.never != "" {
 		// A56: with any authority.
 		d.refuse(countersign.CodeNeverExchanged, "category "+string(s.never), "the category "+string(s.never)+" is never exchanged, on any authority")
+	}
+	if s.incomplete {
+		d.refuse(countersign.CodeServiceDisabled, ref, "the service's entry in the directory names something that is missing, and cannot be judged")
 	}
 	if s.disabled {
 		d.refuse(countersign.CodeServiceDisabled, ref, "the service's owner has taken it out of use")
@@ -174,6 +176,9 @@ func (u *purpose) conditions(q *Question, d *Decision) {
 	if q.Official.Assurance < max(u.Assurance, countersign.AssuranceAutomated) || q.Official.Assurance > countersign.AssuranceVerified {
 		d.refuse(countersign.CodeAssurance, ref, "the purpose "+string(u.Code)+" wants the official "+max(u.Assurance, countersign.AssuranceAutomated).String()+
 			": say who asks")
+	}
+	if u.Assurance < countersign.AssuranceAutomated || u.Polling != nil && (u.Polling.PerMinute < 1 || u.Polling.PerDay < 1) {
+		d.refuse(countersign.CodeUnknownPurpose, ref, "the entry of the purpose "+string(u.Code)+" in the directory is not complete, and cannot be judged")
 	}
 	if q.Official.Assurance > countersign.AssuranceAutomated && q.Official.Pseudonym == "" {
 		d.refuse(countersign.CodeAssurance, "official", "the official is said to be known and has no pseudonym")

@@ -19,6 +19,9 @@ type Question struct {
 	Case       countersign.CaseRef
 	OnBehalfOf []string
 	Official   countersign.Official
+	// OfficialName is the official's [CanonicalOfficial] spelling, which only the consumer's gateway knows. The consumer's budgets are counted
+	// by it, because pseudonyms may differ from provider to provider.
+	OfficialName string
 	// OfficialSubject is the official as a person, where the consumer's gateway knows it; only that gateway can refuse a self-lookup.
 	OfficialSubject countersign.SubjectID
 	Mandates        []Mandate

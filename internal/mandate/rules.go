@@ -72,12 +72,12 @@ func (b *builder) rules() {
 	}
 	var s schema.Schema
 	if err := s.UnmarshalCedar([]byte(RuleSchema)); err != nil {
-		b.bad("the schema of rules cannot be read: %s", err)
+		b.lost("the schema of rules cannot be read: %s", err)
 		return
 	}
 	resolved, err := s.Resolve()
 	if err != nil {
-		b.bad("the schema of rules does not resolve: %s", err)
+		b.lost("the schema of rules does not resolve: %s", err)
 		return
 	}
 	check := validate.New(resolved, validate.WithStrict())
@@ -85,25 +85,25 @@ func (b *builder) rules() {
 	for i := range b.d.Rules {
 		r := &b.d.Rules[i]
 		if r.ID == "" || seen[r.ID] {
-			b.bad("rule %q: its id is empty or used twice", r.ID)
+			b.lost("rule %q: its id is empty or used twice", r.ID)
 			continue
 		}
 		seen[r.ID] = true
 		list, err := cedar.NewPolicyListFromBytes(r.ID, []byte(r.Policy))
 		switch {
 		case err != nil:
-			b.bad("rule %q is not a Cedar policy: %s", r.ID, err)
+			b.lost("rule %q is not a Cedar policy: %s", r.ID, err)
 			continue
 		case len(list) != 1:
-			b.bad("rule %q holds %d policies: give exactly one", r.ID, len(list))
+			b.lost("rule %q holds %d policies: give exactly one", r.ID, len(list))
 			continue
 		case list[0].Effect() != cedar.Forbid:
-			b.bad("rule %q permits: rules may only forbid, the matrix alone permits", r.ID)
+			b.lost("rule %q permits: rules may only forbid, the matrix alone permits", r.ID)
 			continue
 		}
 		tree := (*ast.Policy)(list[0].AST())
 		if err := check.Policy(r.ID, tree); err != nil {
-			b.bad("rule %q does not fit the schema of rules: %s", r.ID, err)
+			b.lost("rule %q does not fit the schema of rules: %s", r.ID, err)
 			continue
 		}
 		b.attach(r.ID, list[0], tree)
@@ -265,4 +265,3 @@ func (v *service) entities(q *Question) types.EntityMap {
 	m[uid] = types.Entity{UID: uid, Parents: types.NewEntityUIDSet(subsystem(provider))}
 	return m
 }
-

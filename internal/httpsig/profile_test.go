@@ -1,0 +1,549 @@
+package httpsig
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+	"pgregory.net/rapid"
+
+	"countersign.dev/countersign"
+)
+
+var (
+	requestSpec = Spec{"countersign", countersign.DomainRequest, []Component{
+		{Name: "@method"}, {Name: "@path"}, {Name: "@query"}, {Name: "content-digest"}, {Name: "x-road-client"},
+		{Name: "x-road-id", Optional: true}, {Name: "x-road-request-id"}, {Name: "countersign-request-hash", Optional: true},
+		{Name: "countersign-purpose", Optional: true}, {Name: "countersign-legal-basis", Optional: true},
+	}}
+	responseSpec = Spec{"countersign", countersign.DomainResponse, []Component{
+		{Name: "@status"}, {Name: "content-digest"}, {Name: "content-type", Optional: true}, {Name: "countersign-request-hash"},
+	}}
+	instant = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+)
+
+type fatal interface{ Fatal(...any) }
+
+func profile(t fatal, spec Spec) *Profile {
+	p, err := NewProfile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// testSigner signs singly, or as one of a tree of three.
+type testSigner struct {
+	crypto.Signer
+	alg countersign.SignatureAlgorithm
+	id  countersign.KeyID
+}
+
+func (s *testSigner) Algorithm() countersign.SignatureAlgorithm { return s.alg }
+func (s *testSigner) KeyID() countersign.KeyID                  { return s.id }
+
+func (s *testSigner) Sign(_ context.Context, domain countersign.SignatureDomain, message []byte) ([]byte, error) {
+	if s.alg != countersign.AlgorithmTree {
+		return countersign.SignPlain(s.Signer, message)
+	}
+	var leaves []countersign.TreeLeaf
+	for _, m := range [][]byte{[]byte("before"), message, []byte("after")} {
+		leaf, err := countersign.NewTreeLeaf(domain, m)
+		if err != nil {
+			return nil, err
+		}
+		leaves = append(leaves, leaf)
+	}
+	tree, err := countersign.SignTree(s.Signer, leaves)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := tree.Signature(1)
+	if err != nil {
+		return nil, err
+	}
+	return sig.Marshal()
+}
+
+func signers(t fatal) []*testSigner {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*testSigner
+	for _, s := range []*testSigner{
+		{Signer: ed, alg: countersign.AlgorithmEd25519}, {Signer: p, alg: countersign.AlgorithmP256},
+		{Signer: ed, alg: countersign.AlgorithmTree}, {Signer: p, alg: countersign.AlgorithmTree},
+	} {
+		if s.id, err = countersign.KeyIDOf(s.Public()); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+var errUnknownKey = errors.New("no such key")
+
+func keysOf(all ...*testSigner) Keys {
+	return func(id countersign.KeyID) (crypto.PublicKey, error) {
+		for _, s := range all {
+			if s.id == id {
+				return s.Public(), nil
+			}
+		}
+		return nil, errUnknownKey
+	}
+}
+
+func sampleRequest() Message {
+	return Message{Method: "POST", Path: "/r1/DEMO/GOV/1001/people/residence/v1", Query: "a=1&b=%20", Header: http.Header{
+		"Content-Digest":           {DigestContent([]byte("{}")).String()},
+		"X-Road-Client":            {"DEMO/GOV/2002/benefits"},
+		"X-Road-Request-Id":        {"018f0000-0000-7000-8000-000000000001"},
+		"Countersign-Request-Hash": {"abc"},
+		"Countersign-Purpose":      {"benefit-decision"},
+		"Accept":                   {"application/json", "text/plain"},
+	}}
+}
+
+func (m Message) clone() Message {
+	m.Header = m.Header.Clone()
+	return m
+}
+
+func signed(t fatal, p *Profile, s MessageSigner, m Message, now time.Time) Message {
+	m = m.clone()
+	h, err := p.Sign(context.Background(), s, m, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Set(m.Header)
+	return m
+}
+
+func TestSignAndVerify(t *testing.T) {
+	request, response := profile(t, requestSpec), profile(t, responseSpec)
+	roots := countersign.NewRootCache(16)
+	for _, s := range signers(t) {
+		t.Run(fmt.Sprintf("%s %T", s.alg, s.Public()), func(t *testing.T) {
+			m := signed(t, request, s, sampleRequest(), instant)
+			for range 2 {
+				v, err := request.Verify(m, instant.Add(time.Second), keysOf(s), roots)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if v.KeyID != s.id || v.Algorithm != s.alg || !v.Created.Equal(instant) || !v.Expires.Equal(instant.Add(Lifetime)) {
+					t.Errorf("%+v", v)
+				}
+				if err := v.Digest.Check([]byte("{}")); err != nil {
+					t.Error(err)
+				}
+				if err := v.Digest.Check([]byte("{ }")); countersign.CodeOf(err) != countersign.CodeSignature {
+					t.Error(err)
+				}
+			}
+			answer := signed(t, response, s, Message{Status: 200, Header: m.Header}, instant)
+			if _, err := response.Verify(answer, instant, keysOf(s), roots); err != nil {
+				t.Error(err)
+			}
+			if _, err := request.Verify(answer, instant, keysOf(s), roots); countersign.CodeOf(err) != countersign.CodeSignature {
+				t.Errorf("a response passes for a request: %v", err)
+			}
+		})
+	}
+}
+
+func TestNonce(t *testing.T) {
+	p, s := profile(t, requestSpec), signers(t)[0]
+	m := sampleRequest()
+	h, err := p.SignWithNonce(t.Context(), s, m, instant, "b3k2pp5k7z-50gnwp.yemd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Set(m.Header)
+	v, err := p.Verify(m, instant, keysOf(s), nil)
+	if err != nil || v.Nonce != "b3k2pp5k7z-50gnwp.yemd" {
+		t.Fatalf("%q, %v", v.Nonce, err)
+	}
+	for _, bad := range []string{`a"b`, "a b", "é", strings.Repeat("x", 65)} {
+		if _, err := p.SignWithNonce(t.Context(), s, m, instant, bad); countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestPrepare(t *testing.T) {
+	p, s := profile(t, requestSpec), signers(t)[3]
+	m := sampleRequest()
+	r, err := p.Prepare(s, m, instant, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := s.Sign(t.Context(), r.Domain, r.Base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Headers(sig).Set(m.Header)
+	if _, err := p.Verify(m, instant, keysOf(s), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The fast path and the plain reading of the standard must make the same bytes.
+func TestProfileMakesTheBaseOfTheStandard(t *testing.T) {
+	s := signers(t)[0]
+	value := rapid.StringMatching(`[ -~]{0,40}`)
+	rapid.Check(t, func(t *rapid.T) {
+		spec := requestSpec
+		m := Message{Header: http.Header{}}
+		source := &Source{Header: m.Header}
+		if rapid.Bool().Draw(t, "response") {
+			spec = responseSpec
+			m.Status = rapid.IntRange(100, 599).Draw(t, "status")
+			source.Status = m.Status
+		} else {
+			m.Method = rapid.SampledFrom([]string{"GET", "POST", "DELETE"}).Draw(t, "method")
+			m.Path = "/" + rapid.StringMatching(`[a-z/%0-9]{0,20}`).Draw(t, "path")
+			m.Query = rapid.StringMatching(`[a-z=&%0-9]{0,20}`).Draw(t, "query")
+			source.Method, source.Path, source.Query = m.Method, m.Path, m.Query
+		}
+		p := profile(t, spec)
+		for _, c := range p.components {
+			if c.key != "" && (!c.optional || rapid.Bool().Draw(t, c.name+" present")) {
+				m.Header[c.key] = []string{value.Draw(t, c.name)}
+			}
+		}
+		r, err := p.Prepare(s, m, instant, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dictionary, err := httpsfv.UnmarshalDictionary([]string{r.input})
+		if err != nil {
+			t.Fatalf("%s: %v", r.input, err)
+		}
+		if text, err := httpsfv.Marshal(dictionary); err != nil || text != r.input {
+			t.Fatalf("the library writes %s (%v)\nwhere we wrote %s", text, err, r.input)
+		}
+		member, _ := dictionary.Get(p.label)
+		base, err := Base(member.(httpsfv.InnerList), source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(base, r.Base) {
+			t.Fatalf("the standard's base\n%s\nours\n%s", base, r.Base)
+		}
+	})
+}
+
+func TestAnyChangeIsRefused(t *testing.T) {
+	all := signers(t)
+	p := profile(t, requestSpec)
+	covered := []string{"Content-Digest", "X-Road-Client", "X-Road-Request-Id", "Countersign-Request-Hash", "Countersign-Purpose"}
+	roots := countersign.NewRootCache(32)
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.SampledFrom(all).Draw(t, "signer")
+		m := signed(t, p, s, sampleRequest(), instant)
+		if _, err := p.Verify(m, instant, keysOf(all...), roots); err != nil {
+			t.Fatal(err)
+		}
+		what := rapid.SampledFrom([]string{"flip", "remove", "add", "repeat", "method", "path", "query", "signature flip"}).Draw(t, "what")
+		name := rapid.SampledFrom(covered).Draw(t, "header")
+		before := m.Header.Clone()
+		changed := true // space around a value is no part of it
+		flip := func(name string) bool {
+			value := []byte(m.Header.Get(name))
+			bit := rapid.IntRange(0, len(value)*8-1).Draw(t, "bit")
+			value[bit/8] ^= 1 << (bit % 8)
+			m.Header[name] = []string{string(value)}
+			return strings.Trim(string(value), " \t") != before.Get(name)
+		}
+		switch what {
+		case "flip":
+			changed = flip(name)
+		case "signature flip":
+			changed = flip(rapid.SampledFrom([]string{"Signature", "Signature-Input"}).Draw(t, "which"))
+		case "remove":
+			m.Header.Del(rapid.SampledFrom(append(covered, "Signature", "Signature-Input")).Draw(t, "which"))
+		case "add":
+			m.Header.Set(rapid.SampledFrom([]string{"X-Road-Id", "Countersign-Legal-Basis"}).Draw(t, "optional"), "x")
+		case "repeat":
+			name = rapid.SampledFrom(append(covered, "Signature", "Signature-Input")).Draw(t, "which")
+			m.Header.Add(name, m.Header.Get(name))
+		case "method":
+			m.Method = "GET"
+		case "path":
+			m.Path += "/x"
+		case "query":
+			m.Query += "&c"
+		}
+		if _, err := p.Verify(m, instant, keysOf(all...), roots); err == nil {
+			if !changed {
+				return
+			}
+			t.Fatalf("%s %s goes unseen", what, name)
+		} else if code := countersign.CodeOf(err); code != countersign.CodeSignature && code != countersign.CodeClock && !errors.Is(err, errUnknownKey) {
+			t.Fatalf("%s: %v", what, err)
+		}
+	})
+}
+
+func TestUncoveredHeadersMayChange(t *testing.T) {
+	s, p := signers(t)[0], profile(t, requestSpec)
+	m := signed(t, p, s, sampleRequest(), instant)
+	m.Header.Set("Accept", "*/*")
+	m.Header["X-Road-Client"] = []string{" \tDEMO/GOV/2002/benefits "}
+	if _, err := p.Verify(m, instant, keysOf(s), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	s, p := signers(t)[0], profile(t, requestSpec)
+	m := signed(t, p, s, sampleRequest(), instant.Add(300*time.Millisecond))
+	for offset, want := range map[time.Duration]countersign.Code{
+		0: "", -Skew: "", -Skew - time.Millisecond: countersign.CodeClock, Lifetime: "", Lifetime + Skew: "",
+		Lifetime + Skew + time.Millisecond: countersign.CodeClock, 24 * time.Hour: countersign.CodeClock,
+	} {
+		_, err := p.Verify(m, instant.Add(offset), keysOf(s), nil)
+		if err == nil && want != "" || err != nil && countersign.CodeOf(err) != want {
+			t.Errorf("%s after: %v", offset, err)
+		}
+	}
+	if _, err := p.Sign(t.Context(), s, sampleRequest(), time.Time{}); err == nil {
+		t.Error("the zero time is signed")
+	}
+}
+
+// Every other spelling of the same signature is refused: the input is signed anew by the right key each time, so that only the form is at fault.
+func TestOtherSpellingsAreRefused(t *testing.T) {
+	s, p := signers(t)[0], profile(t, requestSpec)
+	m := signed(t, p, s, sampleRequest(), instant)
+	input, text := m.Header.Get(inputHeader), m.Header.Get(signatureHeader)
+	list, params, _ := strings.Cut(input, ")")
+	created, rest, _ := strings.Cut(strings.TrimPrefix(params, ";"), ";")
+	for name, other := range map[string]string{
+		"no parameters":     list + ")",
+		"another label":     "sig" + strings.TrimPrefix(input, "countersign"),
+		"longer label":      "countersign2" + strings.TrimPrefix(input, "countersign"),
+		"second signature":  input + ", sig2=()",
+		"unknown parameter": input + `;tag="x"`,
+		"unknown flag":      input + ";x",
+		"order":             list + ");" + rest + ";" + created,
+		"repeated":          input + ";" + created,
+		"space":             strings.Replace(input, ";expires", "; expires", 1),
+		"leading zero":      strings.Replace(input, "created=", "created=0", 1),
+		"negative":          strings.Replace(input, "created=", "created=-", 1),
+		"decimal":           strings.Replace(input, ";expires", ".0;expires", 1),
+		"huge":              strings.Replace(input, "created=", "created=1111111", 1),
+		"token":             strings.Replace(input, `alg="ed25519"`, "alg=ed25519", 1),
+		"unknown algorithm": strings.Replace(input, `"ed25519"`, `"hmac-sha256"`, 1),
+		"other algorithm":   strings.Replace(input, `"ed25519"`, `"ecdsa-p256-sha256"`, 1),
+		"tree algorithm":    strings.Replace(input, `"ed25519"`, `"countersign-tree"`, 1),
+		"empty key":         strings.Replace(input, string(s.id), "", 1),
+		"escaped key":       strings.Replace(input, string(s.id), `a\"b`, 1),
+		"empty nonce":       input + `;nonce=""`,
+		"longer life":       strings.Replace(input, fmt.Sprint(instant.Add(Lifetime).Unix()), fmt.Sprint(instant.Add(Lifetime).Unix()+1), 1),
+		"part left out":     strings.Replace(input, ` "x-road-client"`, "", 1),
+		"part added":        strings.Replace(input, `"x-road-client"`, `"x-road-client" "x-road-id"`, 1),
+		"parts exchanged":   strings.Replace(input, `"@method" "@path"`, `"@path" "@method"`, 1),
+		"part twice":        strings.Replace(input, `"@method"`, `"@method" "@method"`, 1),
+		"two spaces":        strings.Replace(input, `"@method" `, `"@method"  `, 1),
+		"part parameter":    strings.Replace(input, `"@method"`, `"@method";req`, 1),
+		"capitals":          strings.Replace(input, "x-road-client", "X-Road-Client", 1),
+		"nothing":           "",
+	} {
+		base, err := p.appendBase(nil, &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, value, _ := strings.Cut(other, "=")
+		sig, err := s.Sign(t.Context(), p.domain, append(base, value...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := m.clone()
+		Prepared{label: p.label, input: other}.Headers(sig).Set(changed.Header)
+		if _, err := p.Verify(changed, instant, keysOf(s), nil); countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("%s: %s: %v", name, other, err)
+		}
+	}
+	for name, other := range map[string]string{
+		"another label": strings.Replace(text, "countersign", "sig", 1), "second": text + ", sig2=:AA==:", "parameter": text + ";x",
+		"no colons": strings.ReplaceAll(text, ":", ""), "unpadded": strings.Replace(text, "==:", ":", 1), "empty": "countersign=::",
+		"line end": strings.Replace(text, ":", ":\n", 1), "long": "countersign=:" + strings.Repeat("AAAA", 400) + ":", "nothing": "", "half": "countersign=:",
+		"loose bits": text[:len(text)-4] + string(text[len(text)-4]+1) + "==:",
+	} {
+		changed := m.clone()
+		changed.Header.Set(signatureHeader, other)
+		if _, err := p.Verify(changed, instant, keysOf(s), nil); countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("%s: %s: %v", name, other, err)
+		}
+	}
+}
+
+func TestKeysDecide(t *testing.T) {
+	all := signers(t)
+	s, p := all[0], profile(t, requestSpec)
+	m := signed(t, p, s, sampleRequest(), instant)
+	if _, err := p.Verify(m, instant, keysOf(), nil); !errors.Is(err, errUnknownKey) {
+		t.Errorf("unknown key: %v", err)
+	}
+	for _, other := range append(all[1:], signers(t)...) {
+		_, err := p.Verify(m, instant, func(countersign.KeyID) (crypto.PublicKey, error) { return other.Public(), nil }, nil)
+		if other.alg == countersign.AlgorithmTree && other.Signer.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(s.Public()) {
+			continue // the same key
+		}
+		if countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("%s key: %v", other.alg, err)
+		}
+	}
+	if _, err := p.Verify(m, instant, func(countersign.KeyID) (crypto.PublicKey, error) { return nil, nil }, nil); countersign.CodeOf(err) != countersign.CodeSignature {
+		t.Errorf("no key: %v", err)
+	}
+}
+
+func TestWhatCannotBeSigned(t *testing.T) {
+	s, p := signers(t)[0], profile(t, requestSpec)
+	for name, change := range map[string]func(*Message){
+		"missing":   func(m *Message) { m.Header.Del("X-Road-Client") },
+		"twice":     func(m *Message) { m.Header.Add("X-Road-Client", "x") },
+		"line end":  func(m *Message) { m.Header.Set("X-Road-Client", "a\nb") },
+		"latin":     func(m *Message) { m.Header.Set("X-Road-Client", "caf\xe9") },
+		"no method": func(m *Message) { m.Method = "" },
+		"no path":   func(m *Message) { m.Path = "" },
+		"query":     func(m *Message) { m.Query = "a=\x00" },
+		"method":    func(m *Message) { m.Method = "GET\n" },
+		"huge":      func(m *Message) { m.Query = strings.Repeat("x", maxValue) },
+		"huge together": func(m *Message) {
+			for _, c := range p.components[3:] {
+				m.Header.Set(c.name, strings.Repeat("x", maxValue-1))
+			}
+		},
+	} {
+		m := sampleRequest()
+		change(&m)
+		if _, err := p.Sign(t.Context(), s, m, instant); countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, status := range []int{0, 99, 1000, -1} {
+		m := Message{Status: status, Header: sampleRequest().Header}
+		if _, err := profile(t, responseSpec).Sign(t.Context(), s, m, instant); countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("status %d: %v", status, err)
+		}
+	}
+	bad := *s
+	bad.id = `a"b`
+	if _, err := p.Sign(t.Context(), &bad, sampleRequest(), instant); err == nil {
+		t.Error("a key id with a quotation mark")
+	}
+	bad = *s
+	bad.alg = "none"
+	if _, err := p.Sign(t.Context(), &bad, sampleRequest(), instant); err == nil {
+		t.Error("an unknown algorithm")
+	}
+}
+
+func TestSpecs(t *testing.T) {
+	good := Spec{"l", "d", []Component{{Name: "@method"}}}
+	if _, err := NewProfile(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, spec := range map[string]Spec{
+		"label":            {"L", "d", good.Components},
+		"no label":         {"", "d", good.Components},
+		"no domain":        {"l", "", good.Components},
+		"nothing":          {"l", "d", nil},
+		"twice":            {"l", "d", []Component{{Name: "@method"}, {Name: "@method"}}},
+		"unknown":          {"l", "d", []Component{{Name: "@authority"}}},
+		"optional derived": {"l", "d", []Component{{Name: "@method", Optional: true}}},
+		"capitals":         {"l", "d", []Component{{Name: "Date"}}},
+		"itself":           {"l", "d", []Component{{Name: "signature"}}},
+		"empty":            {"l", "d", []Component{{}}},
+	} {
+		if _, err := NewProfile(spec); err == nil {
+			t.Error(name)
+		}
+	}
+}
+
+// A message keeps its signature on the way through net/http.
+func TestOverHTTP(t *testing.T) {
+	s, p := signers(t)[2], profile(t, requestSpec)
+	outcome := make(chan error, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := p.Verify(OfRequest(r), instant, keysOf(s), nil)
+		outcome <- err
+	}))
+	defer server.Close()
+	for _, target := range []string{"", "/", "?", "/a%2Fb/c%20d?x=%41&y=+", "/a//b/../c?", "/p?q?r", "/æ", "/x;y=1"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+target, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(r.Header, sampleRequest().Header)
+		r.Header.Del("Accept")
+		h, err := p.Sign(t.Context(), s, OfRequest(r), instant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Set(r.Header)
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if err := <-outcome; err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
+func TestContentDigestForms(t *testing.T) {
+	good := DigestContent(nil).String()
+	if good != "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:" {
+		t.Fatal(good)
+	}
+	for _, value := range []string{
+		"", "sha-256", "sha-256=", "sha-256=::", good + ", " + good, good + ", sha-512=:AA==:", "md5=:1B2M2Y8AsgTpgAmY7PhCfg==:", " " + good, good + " ",
+		good + ";a=1", strings.ToUpper(good), strings.Replace(good, "sha-256", "sha-512", 1), strings.Replace(good, "=:", ":", 1), strings.Replace(good, "U=:", "V=:", 1),
+		strings.Replace(good, "sha-256", "unknown", 1),
+	} {
+		if d, err := ParseContentDigest(value); countersign.CodeOf(err) != countersign.CodeSignature {
+			t.Errorf("%q: %v %v", value, d, err)
+		}
+	}
+	var zero ContentDigest
+	if err := zero.Check(nil); err == nil {
+		t.Error("the zero digest matches nothing at all")
+	}
+	h := SHA512.New()
+	_, _ = h.Write([]byte("abc"))
+	d := ContentDigest{SHA512, h.Sum(nil)}
+	again, err := ParseContentDigest(d.String())
+	if err != nil || again.Check([]byte("abc")) != nil || !slices.Equal(again.Sum, d.Sum) {
+		t.Error(err)
+	}
+	if err := (ContentDigest{Algorithm: SHA256}).CheckSum(SHA256.New()); err == nil {
+		t.Error("an empty sum matches")
+	}
+}

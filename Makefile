@@ -31,10 +31,11 @@ BENCH_FLAGS  ?=
 # Debian packages, each with the command or file that shows it to be there already.
 NEED := scripts/need
 TEST_PACKAGES := gcc=gcc libc6-dev=/usr/include/stdlib.h wrk=wrk
-ifneq ($(wildcard e2e/package.json),)
+E2E := $(wildcard e2e/package.json e2e/*/package.json)
+E2E_MODULES := $(E2E:package.json=node_modules/.package-lock.json)
+ifneq ($(E2E),)
 TEST_PACKAGES += nodejs=node npm=npm
-E2E_MODULES   := e2e/node_modules/.package-lock.json
-ifneq ($(shell grep -l -e playwright e2e/package.json),)
+ifneq ($(shell grep -l -e playwright $(E2E)),)
 TEST_PACKAGES += chromium=chromium
 endif
 endif
@@ -62,10 +63,10 @@ test: test-needs ## run every test under the race detector (TEST_FLAGS=...)
 test-needs: $(E2E_MODULES) ## install what the tests need and is missing
 	@$(NEED) $(TEST_PACKAGES)
 
-# The lock file decides what the independent implementations that we test against are; no install script of theirs runs.
-e2e/node_modules/.package-lock.json: e2e/package.json $(wildcard e2e/package-lock.json)
+# The lock files decide what the independent implementations that we test against are; no install script of theirs runs.
+%/node_modules/.package-lock.json: %/package-lock.json %/package.json
 	@$(NEED) nodejs=node npm=npm
-	npm ci --prefix e2e --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: lint
@@ -100,4 +101,4 @@ $(GOVULNCHECK):
 
 .PHONY: clean
 clean: ## remove what was built and installed here
-	rm -rf $(BIN) dist e2e/node_modules
+	rm -rf $(BIN) dist e2e/node_modules e2e/*/node_modules

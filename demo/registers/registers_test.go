@@ -61,7 +61,15 @@ func serveUntil(t testing.TB, agency country.AgencyCode, dir string) (string, fu
 	return "http://" + listener.Addr().String(), stop
 }
 
-func request(t testing.TB, method, url, body string) (*http.Response, []byte) {
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	length int64 // as announced
+	body   []byte
+}
+
+func request(t testing.TB, method, url, body string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -79,16 +87,16 @@ func request(t testing.TB, method, url, body string) (*http.Response, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, answer
+	return reply{res.StatusCode, res.Header, res.ContentLength, answer}
 }
 
 func getInto(t testing.TB, url string, into any) {
 	t.Helper()
-	res, body := request(t, http.MethodGet, url, "")
-	if res.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %d %s", url, res.StatusCode, body)
+	got := request(t, http.MethodGet, url, "")
+	if got.status != http.StatusOK {
+		t.Fatalf("GET %s: %d %s", url, got.status, got.body)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := json.Unmarshal(got.body, into); err != nil {
 		t.Fatalf("GET %s: %v", url, err)
 	}
 }
@@ -98,8 +106,8 @@ func TestBuildKeepsWhatIsThere(t *testing.T) {
 	pin := string(atlas.Cast.Applicant.PIN)
 	base, stop := serveUntil(t, country.POP, dir)
 	move := `{"region":"Paytaxt","city":"Nurşəhər","street":"Əncir küçəsi","house":"7","flat":"3","postcode":"DM1001","since":"2026-02-01"}`
-	if res, body := request(t, http.MethodPut, base+"/person/"+pin+"/address", move); res.StatusCode != http.StatusOK {
-		t.Fatalf("PUT: %d %s", res.StatusCode, body)
+	if got := request(t, http.MethodPut, base+"/person/"+pin+"/address", move); got.status != http.StatusOK {
+		t.Fatalf("PUT: %d %s", got.status, got.body)
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -237,7 +245,7 @@ func TestAgreesWithTheCountry(t *testing.T) {
 			t.Errorf("person %d has another spouse", i)
 		}
 		for k, child := range children {
-			if f.Children[k].PIN != string(c.People[child].PIN) && f.Children[k].BirthDate != c.People[child].Born.String() {
+			if f.Children[k].PIN != string(c.People[child].PIN) {
 				t.Errorf("person %d has another child", i)
 			}
 		}
@@ -254,11 +262,11 @@ func TestManyAtOnce(t *testing.T) {
 			for i := w; i < len(atlas.PINs); i += workers {
 				move := `{"region":"Paytaxt","city":"Nurşəhər","street":"Nar küçəsi","house":"1","postcode":"DM1001","since":"2026-02-01"}`
 				url := base + "/person/" + string(atlas.PINs[i])
-				if res, body := request(t, http.MethodPut, url+"/address", move); res.StatusCode != http.StatusOK {
-					t.Errorf("PUT: %d %s", res.StatusCode, body)
+				if got := request(t, http.MethodPut, url+"/address", move); got.status != http.StatusOK {
+					t.Errorf("PUT: %d %s", got.status, got.body)
 				}
-				if res, body := request(t, http.MethodGet, url, ""); res.StatusCode != http.StatusOK || !bytes.Contains(body, []byte("Nar küçəsi")) {
-					t.Errorf("GET: %d", res.StatusCode)
+				if got := request(t, http.MethodGet, url, ""); got.status != http.StatusOK || !bytes.Contains(got.body, []byte("Nar küçəsi")) {
+					t.Errorf("GET: %d", got.status)
 				}
 			}
 		})

@@ -28,7 +28,7 @@ const (
 
 // Serve serves an agency's register from its database file on the listener, until ctx ends; then it lets running requests
 // finish, closes the database and returns nil. The listener is closed in any case. It may be a TLS listener.
-func Serve(ctx context.Context, agency country.AgencyCode, dbPath string, listener net.Listener) error {
+func Serve(ctx context.Context, agency country.AgencyCode, dbPath string, listener net.Listener, options ...Option) error {
 	defer func() { _ = listener.Close() }()
 	o, err := readOrigin(ctx, dbPath, agency)
 	if err != nil {
@@ -39,13 +39,14 @@ func Serve(ctx context.Context, agency country.AgencyCode, dbPath string, listen
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	handler, err := Handler(ctx, agency, db)
+	handler, err := Handler(ctx, agency, db, options...)
 	if err != nil {
 		return err
 	}
-	slog.InfoContext(ctx, "register is up", "agency", agency, "address", listener.Addr().String(), "people", o.cfg.People)
+	log := loggerOf(options)
+	log.InfoContext(ctx, "register is up", "agency", agency, "address", listener.Addr().String(), "people", o.cfg.People)
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn)}
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -58,16 +59,32 @@ func Serve(ctx context.Context, agency country.AgencyCode, dbPath string, listen
 	if err := server.Shutdown(ending); err != nil {
 		_ = server.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("registers: %s: %w", agency, err)
+	}
 	return nil
+}
+
+// Option is a choice about a running register.
+type Option func(*slog.Logger) *slog.Logger
+
+// WithLogger says where a register tells that it is up and what fails in it. Without it, nowhere. It never tells of people.
+func WithLogger(log *slog.Logger) Option { return func(*slog.Logger) *slog.Logger { return log } }
+
+func loggerOf(options []Option) *slog.Logger {
+	log := slog.New(slog.DiscardHandler)
+	for _, o := range options {
+		log = o(log)
+	}
+	return log
 }
 
 // Handler answers for an agency's register from its open database (see [Serve] for the whole service). It fails where the
 // database lacks the agency's tables.
-func Handler(ctx context.Context, agency country.AgencyCode, db *sql.DB) (http.Handler, error) {
+func Handler(ctx context.Context, agency country.AgencyCode, db *sql.DB, options ...Option) (http.Handler, error) {
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	r := &register{agency: agency, ctx: ctx, db: db, mux: http.NewServeMux()}
+	r := &register{agency: agency, ctx: ctx, db: db, log: loggerOf(options), mux: http.NewServeMux()}
 	switch agency {
 	case country.POP:
 		r.population()
@@ -97,6 +114,7 @@ type register struct {
 	agency country.AgencyCode
 	ctx    context.Context // of the preparation only
 	db     *sql.DB
+	log    *slog.Logger
 	mux    *http.ServeMux
 	err    error // the first of the preparation
 }
@@ -172,7 +190,7 @@ func (g *register) reply(w http.ResponseWriter, r *http.Request, status int, con
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(body); err != nil {
-		slog.ErrorContext(r.Context(), "answer not encoded", "agency", g.agency, "route", r.Pattern, "error", err)
+		g.log.ErrorContext(r.Context(), "answer not encoded", "agency", g.agency, "route", r.Pattern, "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
@@ -189,7 +207,7 @@ func (g *register) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p *problem
 	if !errors.As(err, &p) {
 		if r.Context().Err() == nil {
-			slog.ErrorContext(r.Context(), "register failed", "agency", g.agency, "route", r.Pattern, "error", err)
+			g.log.ErrorContext(r.Context(), "register failed", "agency", g.agency, "route", r.Pattern, "error", err)
 		}
 		p = errInternal
 	}

@@ -43,16 +43,13 @@ func TestEveryServiceIsDescribed(t *testing.T) {
 		if len(doc.Servers) != 1 || doc.Servers[0].URL != "/"+s.Code {
 			t.Errorf("%s %s: servers %v", s.Agency, s.Code, doc.Servers)
 		}
-		res, body := request(t, http.MethodGet, bases[s.Agency]+"/openapi/"+s.Code+".json", "")
+		got := request(t, http.MethodGet, bases[s.Agency]+"/openapi/"+s.Code+".json", "")
 		var want bytes.Buffer
 		if err := json.Compact(&want, OpenAPI(s.Agency, s.Code)); err != nil {
 			t.Fatal(err)
 		}
-		if res.StatusCode != http.StatusOK || !bytes.Equal(bytes.TrimSpace(body), want.Bytes()) {
-			t.Errorf("%s %s: the register serves another description (%d)", s.Agency, s.Code, res.StatusCode)
-		}
-		if (s.Class == Open) != (s.Subject.In == Nowhere) {
-			t.Errorf("%s %s: class %s with subject %q", s.Agency, s.Code, s.Class, s.Subject.In)
+		if got.status != http.StatusOK || !bytes.Equal(bytes.TrimSpace(got.body), want.Bytes()) {
+			t.Errorf("%s %s: the register serves another description (%d)", s.Agency, s.Code, got.status)
 		}
 	}
 	if OpenAPI(country.POP, "plate") != nil || OpenAPI(country.POP, "../pop/person") != nil {
@@ -125,7 +122,7 @@ func calls(cast country.Cast) []call {
 		get(country.POL, "wanted", pin(cast.Suspect), 200, `{"wanted":false}`),
 	}
 	for _, s := range Services() {
-		if s.Subject == (Subject{InPath, "1"}) {
+		if s.Subject == byPath {
 			list = append(list, get(s.Agency, s.Code, pin(unknown), 404, `unknown-person`))
 		}
 	}
@@ -142,18 +139,18 @@ func TestCalls(t *testing.T) {
 	answered := map[string]bool{}
 	for _, c := range calls(atlas.Cast) {
 		t.Run(string(c.agency)+" "+c.method+" "+c.service+" "+c.holds, func(t *testing.T) {
-			res, body := request(t, c.method, bases[c.agency]+"/"+c.service+c.path, c.body)
-			if res.StatusCode != c.status || !bytes.Contains(body, []byte(c.holds)) {
-				t.Fatalf("%d %s, want %d and %s", res.StatusCode, body, c.status, c.holds)
+			got := request(t, c.method, bases[c.agency]+"/"+c.service+c.path, c.body)
+			if got.status != c.status || !bytes.Contains(got.body, []byte(c.holds)) {
+				t.Fatalf("%d %s, want %d and %s", got.status, got.body, c.status, c.holds)
 			}
 			if c.status >= 400 {
 				for _, pin := range atlas.PINs {
-					if bytes.Contains(body, []byte(pin)) {
+					if bytes.Contains(got.body, []byte(pin)) {
 						t.Error("the error names a person")
 					}
 				}
 			}
-			conforms(t, c, res, body)
+			conforms(t, c, got)
 		})
 		answered[string(c.agency)+"/"+c.service] = answered[string(c.agency)+"/"+c.service] || c.status == http.StatusOK
 	}
@@ -164,7 +161,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-func conforms(t *testing.T, c call, res *http.Response, body []byte) {
+func conforms(t *testing.T, c call, got reply) {
 	t.Helper()
 	router, err := legacy.NewRouter(loadDescription(t, c.agency, c.service))
 	if err != nil {
@@ -182,9 +179,9 @@ func conforms(t *testing.T, c call, res *http.Response, body []byte) {
 			t.Errorf("the description refuses the question: %v", err)
 		}
 	}
-	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: res.StatusCode, Header: res.Header,
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: got.status, Header: got.header,
 		Options: &openapi3filter.Options{IncludeResponseStatus: true}}
-	if err := openapi3filter.ValidateResponse(t.Context(), out.SetBodyBytes(body)); err != nil {
+	if err := openapi3filter.ValidateResponse(t.Context(), out.SetBodyBytes(got.body)); err != nil {
 		t.Errorf("the description refuses the answer: %v", err)
 	}
 }
@@ -224,15 +221,15 @@ func TestRefusals(t *testing.T) {
 		{"size too large", "GET", mun + "/opendata/parcels?bytes=1073741825", "", 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			res, body := request(t, c.method, c.url, c.body)
+			got := request(t, c.method, c.url, c.body)
 			var p problem
-			if err := json.Unmarshal(body, &p); err != nil || res.Header.Get("Content-Type") != "application/problem+json" {
-				t.Fatalf("not a problem document: %v, %s", err, res.Header.Get("Content-Type"))
+			if err := json.Unmarshal(got.body, &p); err != nil || got.header.Get("Content-Type") != "application/problem+json" {
+				t.Fatalf("not a problem document: %v, %s", err, got.header.Get("Content-Type"))
 			}
-			if res.StatusCode != c.status || p.Status != c.status || p.Type == "" {
-				t.Errorf("%d %s, want %d", res.StatusCode, body, c.status)
+			if got.status != c.status || p.Status != c.status || p.Type == "" {
+				t.Errorf("%d %s, want %d", got.status, got.body, c.status)
 			}
-			if c.status == http.StatusMethodNotAllowed && res.Header.Get("Allow") == "" {
+			if c.status == http.StatusMethodNotAllowed && got.header.Get("Allow") == "" {
 				t.Error("no method is named as allowed")
 			}
 		})
@@ -242,24 +239,21 @@ func TestRefusals(t *testing.T) {
 // TestHead asks for the headers alone.
 func TestHead(t *testing.T) {
 	dir, atlas := buildFolder(t)
-	res, body := request(t, http.MethodHead, serve(t, country.POP, dir)+"/person/"+string(atlas.PINs[0]), "")
-	if res.StatusCode != http.StatusOK || len(body) != 0 || res.ContentLength < 100 || res.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%d, %d bytes of %d", res.StatusCode, len(body), res.ContentLength)
+	got := request(t, http.MethodHead, serve(t, country.POP, dir)+"/person/"+string(atlas.PINs[0]), "")
+	if got.status != http.StatusOK || len(got.body) != 0 || got.length < 100 || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d, %d bytes of %d", got.status, len(got.body), got.length)
 	}
 }
 
 // TestFailureNamesNobody breaks the database under a running register.
 func TestFailureNamesNobody(t *testing.T) {
 	var logged bytes.Buffer
-	standard := slog.Default()
-	slog.SetDefault(slog.New(slog.NewJSONHandler(&logged, nil)))
-	t.Cleanup(func() { slog.SetDefault(standard) })
 	dir, atlas := buildFolder(t)
 	db, err := openDB(t.Context(), DBPath(dir, country.POP))
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := Handler(t.Context(), country.POP, db)
+	handler, err := Handler(t.Context(), country.POP, db, WithLogger(slog.New(slog.NewJSONHandler(&logged, nil))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +281,8 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(ctx, country.POL, DBPath(dir, country.POL), listener) }()
 	address := listener.Addr().String()
-	if res, body := request(t, http.MethodGet, "http://"+address+"/healthz", ""); res.StatusCode != http.StatusOK {
-		t.Errorf("%d %s", res.StatusCode, body)
+	if got := request(t, http.MethodGet, "http://"+address+"/healthz", ""); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 	cancel()
 	if err := <-ended; err != nil {

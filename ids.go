@@ -3,7 +3,6 @@ package countersign
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"strings"
 	"time"
 	"unicode"
@@ -297,16 +296,12 @@ func (d Digest) IsZero() bool { return d == Digest{} }
 // String is lower-case hexadecimal.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// MarshalJSON writes lower-case hexadecimal.
-func (d Digest) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+// MarshalText writes lower-case hexadecimal.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalJSON reads 64 hexadecimal digits.
-func (d *Digest) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	raw, err := hex.DecodeString(s)
+// UnmarshalText reads 64 hexadecimal digits.
+func (d *Digest) UnmarshalText(b []byte) error {
+	raw, err := hex.DecodeString(string(b))
 	if err != nil || len(raw) != len(d) {
 		return Refuse(CodeBadRequest, "a digest is 64 hexadecimal digits")
 	}

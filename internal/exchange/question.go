@@ -1,0 +1,144 @@
+package exchange
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/dunglas/httpsfv"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/mandate"
+	"countersign.dev/countersign/internal/register"
+	"countersign.dev/countersign/internal/xroad"
+)
+
+// question is what was asked: the half of a statement that both gateways know before anything is answered.
+type question struct {
+	id       countersign.ExchangeID
+	method   string
+	target   xroad.Target
+	head     xroad.ClientHeaders
+	service  *offered
+	vars     xroad.Vars
+	metadata bool // listMethods, allowedMethods, getOpenAPI: no subject, purpose metadata
+	subject  countersign.SubjectID
+	purpose  countersign.PurposeCode
+	basis    countersign.BasisCode
+	standing bool
+	official countersign.Official
+	mandate  string // the header Countersign-Mandate, as presented
+	opening  opening
+	body     *body
+	hash     string // X-Road request hash, base64
+	header   http.Header
+}
+
+// statement completes the question with the provider's part: the text that both logs commit to.
+func (q *question) statement(a *answering, salt countersign.Salt, answerDigest []byte) *countersign.Statement {
+	s := &countersign.Statement{
+		Exchange: q.id, Consumer: q.head.Client, Service: q.target.Service, Purpose: q.purpose, Basis: q.basis,
+		Case: q.head.Issue, Mandate: a.Mandate, Official: q.official, Fields: a.Fields, Outcome: a.Outcome, Reasons: a.Reasons,
+		Asked: q.opening.Asked, Answered: a.Answered, Request: salt.Blind("request", []byte(q.hash)), Directory: a.Directory,
+		Subject: q.subject.Canonical(),
+	}
+	if s.Subject == "" {
+		s.Subject = a.Subject
+	}
+	if !q.head.RepresentedParty.IsZero() {
+		s.OnBehalfOf = []string{q.head.RepresentedParty.String()}
+	}
+	if answerDigest != nil {
+		s.Answer = salt.Blind("answer", answerDigest)
+	}
+	return s
+}
+
+// asked is the question in the words of the mandate.
+func (q *question) asked(r *rulebook) *mandate.Question {
+	m := &mandate.Question{
+		Consumer: q.head.Client, Service: q.target.Service, Method: q.method, Subject: q.subject, Purpose: q.purpose, Basis: q.basis,
+		Case: q.head.Issue, Official: q.official, Standing: q.standing, At: q.opening.Asked.Time(),
+	}
+	if !q.head.RepresentedParty.IsZero() {
+		m.OnBehalfOf = []string{q.head.RepresentedParty.String()}
+	}
+	return m
+}
+
+// echo is what every answer repeats of its question.
+func (q *question) echo() xroad.Echo {
+	return xroad.Echo{ID: q.head.ID, Client: q.head.Client, Service: q.target.Service, RequestID: q.id.String(), RequestHash: q.hash}
+}
+
+// findSubject reads the data subject out of the request by the service's own selector and gives it its canonical spelling.
+//
+// LAW: guarantee 2, one person per question: a request that names none, or several, is refused.
+func (q *question) findSubject(view *federation.View) error {
+	if q.metadata || q.service.Subject.From != countersign.SubjectInRequest {
+		return nil
+	}
+	raw, err := q.service.selector.Subject(&register.Question{
+		Vars: q.vars.Map(), Query: q.target.Query, Header: q.header, Body: q.body.bytes,
+	})
+	if err != nil {
+		return err
+	}
+	q.subject, err = view.Normalise(q.service.Subject.Scheme, raw)
+	return err
+}
+
+// officialHeader carries pseudonym, role and assurance between gateways.
+//
+// SPEC: RFC 9651 item: the pseudonym as a string, parameters role (string) and assurance (token).
+func officialHeader(o countersign.Official) (string, error) {
+	item := httpsfv.NewItem(o.Pseudonym)
+	if o.Role != "" {
+		item.Params.Add("role", o.Role)
+	}
+	item.Params.Add("assurance", httpsfv.Token(o.Assurance.String()))
+	return httpsfv.Marshal(item)
+}
+
+func parseOfficial(values []string) (o countersign.Official, err error) {
+	bad := countersign.Refuse(countersign.CodeBadRequest, "the header %s between gateways must be a string with the parameters role and assurance", HeaderOfficial)
+	item, err := httpsfv.UnmarshalItem(values)
+	if err != nil || len(values) != 1 {
+		return o, bad
+	}
+	var ok bool
+	if o.Pseudonym, ok = item.Value.(string); !ok {
+		return o, bad
+	}
+	for _, name := range item.Params.Names() {
+		v, _ := item.Params.Get(name)
+		switch v := v.(type) {
+		case string:
+			if name != "role" {
+				return o, bad
+			}
+			o.Role = v
+		case httpsfv.Token:
+			if name != "assurance" || o.Assurance.UnmarshalText([]byte(v)) != nil {
+				return o, bad
+			}
+		default:
+			return o, bad
+		}
+	}
+	if o.Assurance == 0 || (o.Assurance == countersign.AssuranceAutomated) != (o.Pseudonym == "") {
+		return o, bad
+	}
+	return o, nil
+}
+
+// one reads a header that may appear once, trimmed; absent is empty.
+func one(h http.Header, name string) (string, error) {
+	switch v := h[name]; len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		return strings.TrimSpace(v[0]), nil
+	}
+	return "", countersign.Refuse(countersign.CodeBadRequest, "the header %s appears several times: send it once", name)
+}

@@ -1,0 +1,167 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/ledger"
+	"countersign.dev/countersign/internal/mandate"
+	"countersign.dev/countersign/internal/xroad"
+)
+
+// release records an answer or a refusal, and lets it go only when the record is durable, and cosigned where the class asks for it.
+//
+// LAW: guarantee 5, no answer without a trace: the order of these steps is the guarantee.
+func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *rulebook, q *question, d mandate.Decision, out *outgoing) {
+	ctx, cancel := finish(ctx)
+	defer cancel()
+	a := p.answering(rules, q, d, out)
+	a.Headers = headersDigest(out.status, out.header)
+	salt := countersign.JoinSalt(q.opening.Half, a.Half)
+	var digest []byte
+	if out.outcome == countersign.OutcomeReleased {
+		sum := sha256.Sum256(out.body)
+		digest = sum[:]
+	}
+	entry := p.entry(q, a, salt, digest, d, countersign.LeafExchange)
+	err := p.recordOthers(ctx, q, a, d, out.others)
+	var placed *ledger.Placed
+	if err == nil {
+		placed, err = p.append(ctx, entry, d)
+	}
+	if err != nil {
+		p.notRecorded(ctx, w, q, err)
+		return
+	}
+	p.send(ctx, w, q, a, placed, out)
+	p.Metrics.answered(out.outcome, p.now().Sub(a.Answered.Time()))
+}
+
+func (p *Provider) answering(rules *rulebook, q *question, d mandate.Decision, out *outgoing) *answering {
+	a := &answering{
+		Outcome: out.outcome, Reasons: out.reasons, Fields: out.fields, Mandate: d.Mandate, Subject: out.subject.Canonical(),
+		Answered: countersign.MillisOf(p.now()), Directory: rules.view.Version(),
+	}
+	_, _ = rand.Read(a.Half[:]) // crypto/rand.Read never fails
+	return a
+}
+
+func (g *Gateway) entry(q *question, a *answering, salt countersign.Salt, digest []byte, d mandate.Decision, kind countersign.LeafKind) ledger.Entry {
+	st := q.statement(a, salt, digest)
+	text := st.Encode()
+	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, salt.Commit(text))
+	leaf.Kind = kind
+	return ledger.Entry{
+		Leaf: leaf, Exchange: q.id, Tag: g.tag(st.Subject),
+		Record: &ledger.Record{
+			Statement: text, Salt: salt, Half: a.Half, Rules: slices.Concat(d.Cells, d.Rules), Reasons: a.Reasons,
+			Directory: a.Directory, Official: q.official, RequestSignature: []byte(q.header.Get("Signature")),
+		},
+		Expires: a.Answered.Time().Add(recordLife),
+	}
+}
+
+// recordLife is how long access records are kept before they are destroyed by key.
+const recordLife = 3653 * 24 * time.Hour
+
+func (g *Gateway) tag(subject string) countersign.SubjectTag {
+	if subject == "" {
+		return countersign.SubjectTag{}
+	}
+	id, err := countersign.ParseSubjectID(subject)
+	if err != nil {
+		return countersign.SubjectTag{}
+	}
+	return g.Log.TagOf(id)
+}
+
+// append makes the entry durable, and waits for the witnesses' quorum where the decision asks for it.
+func (g *Gateway) append(ctx context.Context, e ledger.Entry, d mandate.Decision) (*ledger.Placed, error) {
+	placed, err := g.Log.Append(ctx, e)
+	if err != nil {
+		return placed, err
+	}
+	if d.NeedsQuorum && d.Allowed() {
+		if err := g.Log.WaitCosigned(ctx, placed.Index); err != nil {
+			return placed, err
+		}
+	}
+	return placed, nil
+}
+
+// recordOthers gives each further person in an answer a record of their own, under a salt of its own, so that neither record gives the other
+// away.
+func (p *Provider) recordOthers(ctx context.Context, q *question, a *answering, d mandate.Decision, others []countersign.SubjectID) error {
+	for _, person := range others {
+		own := *a
+		_, _ = rand.Read(own.Half[:])
+		about := *q
+		about.subject = person
+		e := p.entry(&about, &own, countersign.JoinSalt(q.opening.Half, own.Half), nil, d, countersign.LeafExchange)
+		e.Secondary = true
+		if _, err := p.append(ctx, e, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notRecorded is the one case in which a question that was understood has no signed answer: its record cannot be made durable, so nothing leaves.
+func (p *Provider) notRecorded(ctx context.Context, w http.ResponseWriter, q *question, err error) {
+	id := q.id.String()
+	p.logFailure(ctx, "record not durable: nothing was released", id, err)
+	p.Metrics.noise(countersign.CodeOf(err))
+	p.writeRefusal(w, err, id, xroad.NewFault(xroad.ServerProxy, p.Style, err, id).Status)
+}
+
+// send signs and writes what was recorded.
+func (p *Provider) send(ctx context.Context, w http.ResponseWriter, q *question, a *answering, placed *ledger.Placed, out *outgoing) {
+	h := w.Header()
+	for n, v := range out.header {
+		h[n] = v
+	}
+	h["Content-Digest"] = []string{httpsig.DigestContent(out.body).String()}
+	if err := p.seal(ctx, h, q, a, placed, out.status, p.profiles.response); err != nil {
+		p.notRecorded(ctx, w, q, err)
+		return
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(out.body))}
+	w.WriteHeader(out.status)
+	if q.method != http.MethodHead {
+		_, _ = w.Write(out.body) // a lost connection is the consumer's to close: its intent is open
+	}
+}
+
+// seal adds the headers of an answer and its signature.
+func (p *Provider) seal(ctx context.Context, h http.Header, q *question, a *answering, placed *ledger.Placed, status int, profile *httpsig.Profile) error {
+	text, err := a.header()
+	if err != nil {
+		return err
+	}
+	h[headerAnswer] = []string{text}
+	h[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
+	q.echo().Set(h)
+	h["Date"] = nil // the statement tells the time
+	signed, err := profile.Sign(ctx, p.Signer, httpsig.OfResponse(status, h), p.now())
+	if err != nil {
+		return err
+	}
+	signed.Set(h)
+	return nil
+}
+
+// writeRefusal writes what nobody signed: the other gateway learns the code and the message, and keeps no receipt.
+func (p *Provider) writeRefusal(w http.ResponseWriter, err error, id string, status int) {
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h[xroad.HeaderCountersignError] = []string{countersign.CodeOf(err).String()}
+	w.WriteHeader(status)
+	_, _ = w.Write(xroad.RefusalBody(xroad.ServerProxy, err, id))
+}

@@ -1,0 +1,210 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"time"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/ledger"
+	"countersign.dev/countersign/internal/xroad"
+)
+
+func randomHalf() (h countersign.SaltHalf) {
+	_, _ = rand.Read(h[:]) // crypto/rand.Read never fails
+	return h
+}
+
+// Dial makes the transport to one provider's gateway: TLS 1.3, that gateway's keys pinned, connections kept.
+type Dial func(gw *federation.Gateway) *http.Transport
+
+// peers keeps one transport for each gateway of the directory.
+type peers struct {
+	dial Dial
+	mu   sync.Mutex
+	by   map[string]*http.Transport
+}
+
+func newPeers(dial Dial) *peers { return &peers{dial: dial, by: map[string]*http.Transport{}} }
+
+func (p *peers) of(gw *federation.Gateway) *http.Transport {
+	key := gw.Member.String() + "\x00" + string(gw.Name) + "\x00" + gw.URL
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, ok := p.by[key]
+	if !ok {
+		t = p.dial(gw)
+		p.by[key] = t
+	}
+	return t
+}
+
+// send makes the intent durable, signs the question, calls the provider, and sees the intent closed whatever comes.
+func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook, q *question) {
+	gw, err := c.provider(rules, q)
+	if err != nil {
+		c.refuseHere(w, r, rules, q, err)
+		return
+	}
+	out, err := c.sign(r.Context(), gw, q)
+	if err != nil {
+		c.refuseHere(w, r, rules, q, err)
+		return
+	}
+	if err := c.intend(r.Context(), rules, q, gw); err != nil {
+		if countersign.CodeOf(err) == countersign.CodeBudget {
+			c.refuseHere(w, r, rules, q, err)
+			return
+		}
+		c.fail(w, r, q.id, err)
+		return
+	}
+	// From here the exchange goes to its end, also when the calling system has gone: its intent must be closed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), q.timeout()+10*time.Second)
+	defer cancel()
+	res, err := c.call(ctx, gw, out)
+	if err != nil {
+		c.notAccepted(ctx, w, r, rules, q, err)
+		return
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end or abandoned
+	c.accept(ctx, w, r, rules, q, gw, res)
+}
+
+// provider finds the gateway to call: the one that X-Road-Security-Server names, or the member's first.
+func (c *Consumer) provider(rules *rulebook, q *question) (*federation.Gateway, error) {
+	gws := rules.view.Gateways(q.target.Service.MemberID)
+	want := q.head.SecurityServer
+	if !want.IsZero() && want.Member != q.target.Service.MemberID {
+		return nil, xroad.InvalidSecurityServer("the header X-Road-Security-Server names a gateway of another member than the service's")
+	}
+	for _, gw := range gws {
+		if want.IsZero() || want.Server == gw.Name {
+			return gw, nil
+		}
+	}
+	if !want.IsZero() {
+		return nil, xroad.InvalidSecurityServer("the directory knows no gateway of the name in the header X-Road-Security-Server")
+	}
+	return nil, countersign.Refuse(countersign.CodeNetwork, "the provider has no gateway in the directory")
+}
+
+// sign makes the request between gateways. Only listed headers pass on services of personal data, and the official's name becomes a pseudonym
+// unless the directory says that this service is told.
+func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question) (*http.Request, error) {
+	content, err := q.body.reader()
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(gw.URL)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway has an address that cannot be read")
+	}
+	path, rawQuery := q.pathAndQuery()
+	u.Path, u.RawPath, u.RawQuery, u.ForceQuery = path.decoded, path.raw, rawQuery, q.target.HasQuery && rawQuery == ""
+	h := make(http.Header, 24)
+	xroad.CopyRequestHeaders(h, q.header, q.service.personal)
+	h[xroad.HeaderClient] = []string{xroad.EncodeSubsystem(q.head.Client)}
+	h[xroad.HeaderID] = []string{q.head.ID}
+	if q.head.UserID != "" && q.service.personal && !q.service.Disclose {
+		h[xroad.HeaderUserID] = []string{q.official.Pseudonym}
+	}
+	h[HeaderPurpose], h[HeaderBasis] = []string{string(q.purpose)}, []string{string(q.basis)}
+	if q.mandate != "" {
+		h[HeaderMandate] = []string{q.mandate}
+	}
+	if q.standing {
+		h[headerStanding] = []string{"?1"}
+	}
+	official, err := officialHeader(q.official)
+	if err != nil {
+		return nil, err
+	}
+	h[HeaderOfficial] = []string{official}
+	h[headerExchange] = []string{q.opening.header()}
+	q.hash = q.requestHash(h)
+	h[xroad.HeaderRequestID] = []string{q.id.String()}
+	h[headerRequestHash] = []string{q.hash}
+	h["Content-Digest"] = []string{q.body.contentDigest().String()}
+	h["User-Agent"] = nil
+	req := &http.Request{Method: q.method, URL: u, Header: h, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}
+	signed, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: path.raw, Query: rawQuery, Header: h}, c.now())
+	if err != nil {
+		return nil, err
+	}
+	signed.Set(h)
+	return req, nil
+}
+
+// wirePath is a path as it travels and as net/http wants it beside.
+type wirePath struct{ raw, decoded string }
+
+// pathAndQuery splits the raw target; RawPath makes net/http send the path as it came, to the byte.
+func (q *question) pathAndQuery() (wirePath, string) {
+	raw := q.target.Raw
+	if q.target.HasQuery {
+		raw = raw[:len(raw)-len(q.target.Query)-1]
+	}
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		decoded = raw
+	}
+	return wirePath{raw, decoded}, q.target.Query
+}
+
+// intend makes the intent durable, and counts what only the consumer can count: the registers that its member asks about one person, and
+// the people that its officials look up.
+func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw *federation.Gateway) error {
+	d := rules.policy.Decide(q.asked(rules))
+	content, err := q.intent(gw)
+	if err != nil {
+		return err
+	}
+	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(d.Budgets, countersign.SideConsumer), Body: content})
+}
+
+// call sends the request once. A gateway never repeats a request of which a byte may have left: net/http's own retry on a connection that
+// turns out to be dead is stopped before its second try.
+//
+// SPEC: XROAD-REST, retries: "a gateway never repeats a request once a byte was sent".
+func (c *Consumer) call(ctx context.Context, gw *federation.Gateway, req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	sent := false
+	trace := &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			if sent {
+				cancel(errRepeat)
+			}
+		},
+		WroteHeaders: func() { sent = true },
+	}
+	res, err := c.peers.of(gw).RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	if err != nil {
+		cancel(nil)
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway does not answer")
+	}
+	res.Body = &cancelling{res.Body, cancel}
+	return res, nil
+}
+
+var errRepeat = errors.New("the request had been sent once: it is not sent again")
+
+// cancelling ends a call's context with its body.
+type cancelling struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (c *cancelling) Close() error {
+	err := c.ReadCloser.Close()
+	c.cancel(nil)
+	return err
+}

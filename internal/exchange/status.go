@@ -1,0 +1,225 @@
+package exchange
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/keys"
+	"countersign.dev/countersign/internal/ledger"
+	"countersign.dev/countersign/internal/xroad"
+)
+
+// Paths between gateways beside /r1/.
+const (
+	PathStatus = "/countersign/status/" // + exchange id: what became of an exchange of the asking member
+	PathProof  = "/countersign/proof/"  // + leaf index: a C2SP tlog-proof
+)
+
+// Status serves PathStatus: the provider's part of the statement and the receipt of an exchange, to the member that asked it and to nobody
+// else. The answer's content is never given again.
+func (p *Provider) Status(w http.ResponseWriter, r *http.Request) {
+	err := p.serveStatus(w, r)
+	if err != nil {
+		p.noise(w, r, err)
+	}
+}
+
+func (p *Provider) serveStatus(w http.ResponseWriter, r *http.Request) error {
+	rules, err := p.rulebook()
+	if err != nil {
+		return err
+	}
+	member, _, err := p.peer(rules.view, r)
+	if err != nil {
+		return err
+	}
+	id, err := countersign.ParseExchangeID(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	stored, st, err := p.recorded(r.Context(), id, countersign.SideProvider)
+	if err != nil {
+		return err
+	}
+	if st.Consumer.MemberID != member {
+		return notRecordedHere()
+	}
+	return p.writeStatus(w, stored, st, http.StatusOK)
+}
+
+func notRecordedHere() error {
+	return countersign.Refuse(countersign.CodeUnknownService, "this gateway has no record of that exchange for the asking member")
+}
+
+// recorded finds one side's record of an exchange.
+func (g *Gateway) recorded(ctx context.Context, id countersign.ExchangeID, side countersign.Side) (*ledger.Stored, *countersign.Statement, error) {
+	stored, err := g.Log.ByExchange(ctx, id, side)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := countersign.ParseStatement(stored.Record.Statement)
+	return stored, st, err
+}
+
+func (p *Provider) writeStatus(w http.ResponseWriter, stored *ledger.Stored, st *countersign.Statement, status int) error {
+	a := &answering{
+		Outcome: st.Outcome, Reasons: st.Reasons, Fields: st.Fields, Mandate: st.Mandate, Subject: st.Subject,
+		Answered: st.Answered, Half: stored.Record.Half, Directory: st.Directory,
+	}
+	text, err := a.header()
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h[headerAnswer] = []string{text}
+	h[HeaderReceipt] = []string{promiseHeader(stored.Promise, stored.Signature)}
+	h[headerAnswerDigest] = []string{countersign.Digest(st.Answer).String()}
+	w.WriteHeader(status)
+	return nil
+}
+
+// status answers a repeated request: what became of the exchange, never a second answer.
+//
+// LAW: guarantee 3 and A11: the same signed request again gets its status.
+func (p *Provider) status(ctx context.Context, w http.ResponseWriter, q *question) {
+	refusal := countersign.Refuse(countersign.CodeReplay, "this exchange was asked before: it is answered once")
+	stored, st, err := p.recorded(ctx, q.id, countersign.SideProvider)
+	if err == nil && st.Consumer == q.head.Client {
+		w.Header().Set(xroad.HeaderCountersignError, countersign.CodeReplay.String())
+		if p.writeStatus(w, stored, st, http.StatusConflict) == nil {
+			return
+		}
+	}
+	p.writeRefusal(w, refusal, q.id.String(), http.StatusConflict)
+}
+
+// Proof serves PathProof to any gateway of the directory.
+func (p *Provider) Proof(w http.ResponseWriter, r *http.Request) {
+	rules, err := p.rulebook()
+	if err == nil {
+		_, _, err = p.peer(rules.view, r)
+	}
+	var index uint64
+	if err == nil {
+		if index, err = strconv.ParseUint(r.PathValue("index"), 10, 63); err != nil {
+			err = countersign.Refuse(countersign.CodeBadRequest, "the leaf index is not a number")
+		}
+	}
+	var text string
+	if err == nil {
+		text, err = p.Log.Proof(r.Context(), index)
+	}
+	if err != nil {
+		p.noise(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, text)
+}
+
+// Handler serves everything that one gateway offers another.
+func (p *Provider) Handler() http.Handler {
+	side := http.NewServeMux()
+	side.HandleFunc("GET "+PathStatus+"{id}", p.Status)
+	side.HandleFunc("GET "+PathProof+"{index}", p.Proof)
+	side.Handle("GET /log/", http.StripPrefix("/log", p.party(p.Log.PartyView())))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would clean and redirect paths: questions go past it, byte for byte.
+		if len(r.RequestURI) > 4 && r.RequestURI[:4] == "/r1/" {
+			p.ServeHTTP(w, r)
+			return
+		}
+		side.ServeHTTP(w, r)
+	})
+}
+
+// party lets only gateways of the directory see the log as it grows; the public sees it by the hour.
+func (p *Provider) party(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rules, err := p.rulebook()
+		if err == nil {
+			_, _, err = p.peer(rules.view, r)
+		}
+		if err != nil {
+			p.noise(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Admit is the TLS pin check of this gateway's listener: only keys of gateways in the directory.
+func (g *Gateway) Admit(pin keys.SPKIDigest) error {
+	view, err := g.Directory.Current()
+	if err != nil {
+		return err
+	}
+	if _, ok := view.GatewayByPin(pin); !ok {
+		return countersign.Refuse(countersign.CodeUnauthenticated, "the key belongs to no gateway of the directory")
+	}
+	return nil
+}
+
+// buildReceipt gathers the receipt of an exchange that the calling system asked.
+func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*countersign.Receipt, error) {
+	may, err := c.Authenticate(r)
+	if err != nil {
+		return nil, err
+	}
+	stored, st, err := c.recorded(r.Context(), id, countersign.SideConsumer)
+	if err != nil {
+		return nil, err
+	}
+	if !may(st.Consumer) {
+		return nil, notRecordedHere()
+	}
+	if len(stored.Record.PeerPromise) == 0 {
+		return nil, countersign.Refuse(countersign.CodeNoReceipt, "the exchange ended without a receipt of the provider")
+	}
+	promise, err := countersign.ParsePromise(stored.Record.PeerPromise)
+	if err != nil {
+		return nil, err
+	}
+	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, stored.Record.Salt.Commit(stored.Record.Statement))
+	receipt := &countersign.Receipt{
+		Format: countersign.ReceiptFormat, Promise: stored.Record.PeerPromise, Signature: stored.Record.PeerSignature,
+		Leaf: leaf.Encode(), Statement: stored.Record.Statement, Salt: stored.Record.Salt[:],
+	}
+	rules, err := c.rulebook()
+	if err != nil {
+		return receipt, nil // a stale directory keeps the proof away, not the receipt
+	}
+	if l, ok := rules.view.LogByOrigin(promise.Origin); ok {
+		receipt.Proof = c.fetchProof(r.Context(), rules.view, l, promise.Index)
+	}
+	return receipt, nil
+}
+
+// fetchProof asks the provider's gateway for the proof; empty while there is none. A receipt without proof is a promise, and is checked as one.
+func (c *Consumer) fetchProof(ctx context.Context, view *federation.View, l *federation.Log, index uint64) string {
+	for _, gw := range view.Gateways(l.Owner) {
+		if gw.Name != l.Gateway {
+			continue
+		}
+		u, err := url.Parse(gw.URL + PathProof + strconv.FormatUint(index, 10))
+		if err != nil {
+			return ""
+		}
+		res, err := c.call(ctx, gw, &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1})
+		if err != nil {
+			return ""
+		}
+		defer res.Body.Close() //nolint:errcheck // a read-only body
+		text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+		if err != nil || res.StatusCode != http.StatusOK {
+			return ""
+		}
+		return string(text)
+	}
+	return ""
+}

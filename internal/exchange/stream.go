@@ -1,0 +1,140 @@
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net/http"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/mandate"
+	"countersign.dev/countersign/internal/register"
+	"countersign.dev/countersign/internal/xroad"
+)
+
+// headerTrailerSignature is the trailer in which a provider signs the digest of a streamed answer.
+const headerTrailerSignature = "Countersign-Trailer-Signature"
+
+const streamBuffer = 128 << 10
+
+// stream passes a class O answer through without holding it: a release leaf is durable before the first byte, the trailer carries the signed
+// digest, a completion leaf follows.
+func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rulebook, q *question, d mandate.Decision, ans *register.Answer) {
+	out := &outgoing{status: ans.Status, header: http.Header{}, fields: []countersign.FieldPath{mandate.AllFields}, outcome: countersign.OutcomeReleased}
+	passing(out.header, ans.Header, false)
+	a := p.answering(rules, q, d, out)
+	a.Streamed, a.Headers = true, headersDigest(out.status, out.header)
+	salt := countersign.JoinSalt(q.opening.Half, a.Half)
+	placed, err := p.append(ctx, p.entry(q, a, salt, nil, d, countersign.LeafRelease), d)
+	if err != nil {
+		p.notRecorded(ctx, w, q, err)
+		return
+	}
+	h := w.Header()
+	for n, v := range out.header {
+		h[n] = v
+	}
+	h["Trailer"] = []string{"Content-Digest, " + headerTrailerSignature}
+	if err := p.seal(ctx, h, q, a, placed, out.status, p.profiles.stream); err != nil {
+		p.notRecorded(ctx, w, q, err)
+		return
+	}
+	w.WriteHeader(out.status)
+	digest := sha256.New()
+	if _, err := io.CopyBuffer(io.MultiWriter(w, digest), ans.Body, make([]byte, streamBuffer)); err != nil {
+		p.logFailure(ctx, "a streamed answer broke off", q.id.String(), err)
+		panic(http.ErrAbortHandler) // no trailer: the consumer sees that the answer is not whole
+	}
+	sum := digest.Sum(nil)
+	content := httpsig.ContentDigest{Algorithm: httpsig.SHA256, Sum: sum}.String()
+	done, cancel := finish(ctx)
+	defer cancel()
+	sig, err := p.Signer.Sign(done, countersign.DomainTrailer, trailerSigned(q.id, content))
+	if err == nil {
+		e := p.entry(q, a, salt, sum, d, countersign.LeafCompletion)
+		e.Secondary = true
+		_, err = p.Log.Append(done, e)
+	}
+	if err != nil {
+		p.logFailure(ctx, "a streamed answer could not be completed", q.id.String(), err)
+		panic(http.ErrAbortHandler)
+	}
+	h["Content-Digest"] = []string{content}
+	h[headerTrailerSignature] = []string{base64.StdEncoding.EncodeToString(sig)}
+	p.Metrics.answered(countersign.OutcomeReleased, p.now().Sub(a.Answered.Time()))
+}
+
+// relay hands a streamed class O answer on as it comes. The provider's release receipt is checked, and the consumer's own release leaf is
+// durable, before the first byte; the digest is checked after the last, and a stream that does not match is broken off, so that no client
+// takes it for whole.
+func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question, gw *federation.Gateway, a *received, res *http.Response) {
+	a.statement = q.statement(a.answering, a.salt, nil)
+	err := c.checkReceipt(gw, a, a.statement, countersign.LeafRelease)
+	if err == nil {
+		begin := a.closing(countersign.OutcomeReceived, nil)
+		begin.kind = countersign.LeafRelease
+		err = c.close(ctx, q, begin)
+	}
+	if err != nil {
+		_ = c.close(ctx, q, a.closing(countersign.OutcomeNotAccepted, err)) // logged there; nothing was handed over
+		c.fail(w, r, q.id, err)
+		return
+	}
+	h := w.Header()
+	for n, v := range a.header {
+		h[n] = v
+	}
+	q.echo().Set(h)
+	h[HeaderReceipt] = []string{promiseHeader(a.promise, a.signature)}
+	if res.ContentLength >= 0 {
+		h["Content-Length"] = res.Header["Content-Length"]
+	}
+	w.WriteHeader(a.status)
+	digest := sha256.New()
+	_, err = io.CopyBuffer(io.MultiWriter(w, digest), res.Body, make([]byte, streamBuffer))
+	sum := digest.Sum(nil)
+	if err == nil {
+		err = c.checkTrailer(q, gw, res, sum)
+	}
+	outcome := countersign.OutcomeReceived
+	if err != nil {
+		outcome = countersign.OutcomeNotAccepted
+	}
+	a.statement = q.statement(a.answering, a.salt, sum)
+	end := a.closing(outcome, err)
+	end.kind = countersign.LeafCompletion
+	if cerr := c.close(ctx, q, end); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		c.logFailure(ctx, "a streamed answer was not accepted", q.id.String(), err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (c *Consumer) checkTrailer(q *question, gw *federation.Gateway, res *http.Response, sum []byte) error {
+	content, err := httpsig.ParseContentDigest(res.Trailer.Get("Content-Digest"))
+	if err != nil {
+		return countersign.RefuseBecause(countersign.CodeSignature, err, "the streamed answer ended without its digest")
+	}
+	if content.Algorithm != httpsig.SHA256 || string(content.Sum) != string(sum) {
+		return countersign.Refuse(countersign.CodeSignature, "the streamed answer is not the one that the provider signed")
+	}
+	sig, err := base64.StdEncoding.Strict().DecodeString(res.Trailer.Get(headerTrailerSignature))
+	if err != nil {
+		return countersign.RefuseBecause(countersign.CodeSignature, err, "the streamed answer's signature cannot be read")
+	}
+	signed := trailerSigned(q.id, content.String())
+	for _, key := range gw.Signs {
+		if countersign.VerifyTree(key, countersign.DomainTrailer, signed, sig, c.roots) == nil {
+			return nil
+		}
+	}
+	return countersign.Refuse(countersign.CodeSignature, "the streamed answer's digest is not signed by the provider")
+}
+
+// isMetadata reports the built-in services, which need no grant and are about nobody.
+func isMetadata(method, service string) bool { return xroad.IsMetadataService(method, service) }

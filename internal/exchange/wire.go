@@ -1,0 +1,283 @@
+package exchange
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dunglas/httpsfv"
+	"github.com/ugorji/go/codec"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/httpsig"
+)
+
+// Headers of Countersign, in Go's canonical form.
+const (
+	HeaderPurpose      = "Countersign-Purpose"
+	HeaderBasis        = "Countersign-Legal-Basis"
+	HeaderOfficial     = "Countersign-Official"
+	HeaderMandate      = "Countersign-Mandate"
+	HeaderReceipt      = "Countersign-Receipt"
+	HeaderToken        = "Countersign-Token" // a system's own proof to its own gateway; never leaves it
+	headerExchange     = "Countersign-Exchange"
+	headerRequestHash  = "Countersign-Request-Hash"
+	headerAnswer       = "Countersign-Answer"
+	headerStanding     = "Countersign-Standing"
+	headerAnswerDigest = "Countersign-Answer-Digest" // salted, in a status
+
+)
+
+// profiles are the three kinds of signed message between gateways.
+type profiles struct {
+	request  *httpsig.Profile
+	response *httpsig.Profile
+	stream   *httpsig.Profile
+}
+
+// newProfiles makes them. The request hash covers verb, path, query, every header that passes and the body; the two digests of the body are
+// independent. Countersign-Answer carries a digest of every header of the answer that passes. A streamed answer's digest comes in its
+// trailer, signed under DomainTrailer.
+//
+// SPEC: docs/spec/protocol.md, "The signed request" and "The signed answer".
+func newProfiles() (p profiles, err error) {
+	common := []httpsig.Component{{Name: "@status"}, {Name: "countersign-answer"}, {Name: "countersign-receipt"}, {Name: "x-road-request-hash"}, {Name: "x-road-request-id"}}
+	specs := []struct {
+		to   **httpsig.Profile
+		spec httpsig.Spec
+	}{
+		{&p.request, httpsig.Spec{Label: "countersign", Domain: countersign.DomainRequest, Components: []httpsig.Component{
+			{Name: "@method"}, {Name: "@path"}, {Name: "@query"}, {Name: "content-digest"}, {Name: "countersign-exchange"}, {Name: "countersign-request-hash"},
+			{Name: "countersign-purpose"}, {Name: "countersign-legal-basis"}, {Name: "countersign-official"},
+			{Name: "countersign-mandate", Optional: true}, {Name: "countersign-standing", Optional: true}}}},
+		{&p.response, httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: append([]httpsig.Component{{Name: "content-digest"}}, common...)}},
+		{&p.stream, httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: common}},
+	}
+	for _, s := range specs {
+		if *s.to, err = httpsig.NewProfile(s.spec); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// trailerSigned is the text that a provider's gateway signs at the end of a streamed answer: which exchange, and what was sent.
+func trailerSigned(id countersign.ExchangeID, contentDigest string) []byte {
+	return []byte("countersign trailer\n" + id.String() + "\n" + contentDigest + "\n")
+}
+
+// opening is the consumer's part of an exchange that no X-Road header carries.
+type opening struct {
+	Asked  countersign.Millis
+	Half   countersign.SaltHalf
+	MadeID bool // the X-Road-Id was made by the consumer's gateway: it then stands last in the request hash
+}
+
+// SPEC: RFC 9651 dictionary: asked is an integer, salt a byte sequence of 32 bytes, made is true or absent; no other key.
+func (o opening) header() string {
+	b := make([]byte, 0, 96)
+	b = append(b, "asked="...)
+	b = strconv.AppendInt(b, int64(o.Asked), 10)
+	b = append(b, ", salt=:"...)
+	b = base64.StdEncoding.AppendEncode(b, o.Half[:])
+	b = append(b, ':')
+	if o.MadeID {
+		b = append(b, ", made"...)
+	}
+	return string(b)
+}
+
+func parseOpening(values []string) (o opening, err error) {
+	bad := countersign.Refuse(countersign.CodeBadRequest, "the header %s must be a dictionary of asked (milliseconds), salt (32 bytes) and, where so, made", headerExchange)
+	d, err := httpsfv.UnmarshalDictionary(values)
+	if err != nil || len(values) != 1 {
+		return o, bad
+	}
+	due := 2
+	if made, ok := d.Get("made"); ok {
+		item, ok := made.(httpsfv.Item)
+		if !ok || item.Value != true {
+			return o, bad
+		}
+		o.MadeID, due = true, 3
+	}
+	if len(d.Names()) != due {
+		return o, bad
+	}
+	asked, ok := d.Get("asked")
+	salt, ok2 := d.Get("salt")
+	if !ok || !ok2 {
+		return o, bad
+	}
+	a, ok := asked.(httpsfv.Item)
+	s, ok2 := salt.(httpsfv.Item)
+	if !ok || !ok2 {
+		return o, bad
+	}
+	ms, ok := a.Value.(int64)
+	half, ok2 := s.Value.([]byte)
+	if !ok || !ok2 || ms <= 0 || len(half) != len(o.Half) {
+		return o, bad
+	}
+	o.Asked = countersign.Millis(ms)
+	copy(o.Half[:], half)
+	return o, nil
+}
+
+// answering is the provider's part of a statement, as the header Countersign-Answer carries it: base64 of a CBOR array.
+// With it the consumer recomputes the statement and so the commitment.
+type answering struct {
+	Outcome   countersign.Outcome
+	Reasons   []countersign.Code
+	Fields    []countersign.FieldPath
+	Mandate   countersign.MandateRef
+	Subject   string // only where the service finds its subject in the answer
+	Answered  countersign.Millis
+	Half      countersign.SaltHalf
+	Directory uint64
+	Headers   countersign.Digest // of the status and the headers that pass; see headersDigest
+	Streamed  bool               // the body's digest follows in a trailer
+}
+
+const answeringVersion = 1
+
+type wireAnswering struct {
+	Version       uint8
+	Outcome       uint8
+	Reasons       []string
+	Fields        []string
+	MandateKind   uint8
+	MandateID     string
+	MandateDigest []byte
+	Subject       string
+	Answered      uint64
+	Half          []byte
+	Directory     uint64
+	Headers       []byte
+	Streamed      bool
+}
+
+var answerHandle = func() *codec.CborHandle {
+	h := new(codec.CborHandle)
+	h.StructToArray = true
+	h.MaxInitLen = 1 << 10
+	h.MaxDepth = 8
+	return h
+}()
+
+func (a *answering) header() (string, error) {
+	w := wireAnswering{
+		Version: answeringVersion, Outcome: uint8(a.Outcome), Reasons: plain(a.Reasons), Fields: plain(a.Fields),
+		MandateKind: uint8(a.Mandate.Kind), MandateID: string(a.Mandate.ID), MandateDigest: a.Mandate.Digest[:], Subject: a.Subject,
+		Answered: uint64(a.Answered), Half: a.Half[:], Directory: a.Directory, Headers: a.Headers[:], Streamed: a.Streamed, //nolint:gosec // times after 1970
+	}
+	var out []byte
+	if err := codec.NewEncoderBytes(&out, answerHandle).Encode(&w); err != nil {
+		return "", countersign.RefuseBecause(countersign.CodeInternal, err, "the answer's header cannot be written")
+	}
+	return base64.StdEncoding.EncodeToString(out), nil
+}
+
+func parseAnswering(values []string) (*answering, error) {
+	bad := func(err error) (*answering, error) {
+		return nil, countersign.RefuseBecause(countersign.CodeInconsistent, err, "the provider's header %s cannot be read", headerAnswer)
+	}
+	if len(values) != 1 || len(values[0]) > countersign.MaxStatementBytes {
+		return bad(nil)
+	}
+	raw, err := base64.StdEncoding.DecodeString(values[0])
+	if err != nil {
+		return bad(err)
+	}
+	var w wireAnswering
+	if err := codec.NewDecoderBytes(raw, answerHandle).Decode(&w); err != nil {
+		return bad(err)
+	}
+	a := &answering{
+		Outcome: countersign.Outcome(w.Outcome), Reasons: named[countersign.Code](w.Reasons), Fields: named[countersign.FieldPath](w.Fields),
+		Mandate: countersign.MandateRef{Kind: countersign.MandateKind(w.MandateKind), ID: countersign.MandateID(w.MandateID)},
+		Subject: w.Subject, Answered: countersign.Millis(w.Answered), Directory: w.Directory, Streamed: w.Streamed, //nolint:gosec // checked against the clock
+	}
+	if w.Version != answeringVersion || len(w.Half) != len(a.Half) || len(w.Headers) != len(a.Headers) || len(w.MandateDigest) != len(a.Mandate.Digest) {
+		return bad(nil)
+	}
+	copy(a.Half[:], w.Half)
+	copy(a.Headers[:], w.Headers)
+	copy(a.Mandate.Digest[:], w.MandateDigest)
+	return a, nil
+}
+
+func plain[S ~string](in []S) []string {
+	out := make([]string, len(in))
+	for i, s := range in {
+		out[i] = string(s)
+	}
+	return out
+}
+
+func named[S ~string](in []string) []S {
+	out := make([]S, len(in))
+	for i, s := range in {
+		out[i] = S(s)
+	}
+	return out
+}
+
+// promiseHeader carries a promise and its signature between gateways, and to the information system: two byte sequences of an RFC 9651 list.
+func promiseHeader(promise, signature []byte) string {
+	b := make([]byte, 0, 4+base64.StdEncoding.EncodedLen(len(promise))+base64.StdEncoding.EncodedLen(len(signature))+4)
+	b = append(b, ':')
+	b = base64.StdEncoding.AppendEncode(b, promise)
+	b = append(b, ":, :"...)
+	b = base64.StdEncoding.AppendEncode(b, signature)
+	return string(append(b, ':'))
+}
+
+// ParsePromiseHeader reads the header Countersign-Receipt: the promise and its signature.
+func ParsePromiseHeader(values []string) (promise, signature []byte, err error) {
+	bad := countersign.Refuse(countersign.CodeNoReceipt, "the answer carries no receipt that can be read: its header %s must hold a promise and a signature", HeaderReceipt)
+	if len(values) != 1 || len(values[0]) > countersign.MaxStatementBytes {
+		return nil, nil, bad
+	}
+	l, err := httpsfv.UnmarshalList(values)
+	if err != nil || len(l) != 2 {
+		return nil, nil, bad
+	}
+	var out [2][]byte
+	for i, m := range l {
+		item, ok := m.(httpsfv.Item)
+		if !ok {
+			return nil, nil, bad
+		}
+		if out[i], ok = item.Value.([]byte); !ok {
+			return nil, nil, bad
+		}
+	}
+	return out[0], out[1], nil
+}
+
+// headersDigest is SHA-256 of the status and of every header that passes to the information system: the status and LF, then
+// "name:value" and LF for each value, names in lower case and sorted, values of one name in order.
+func headersDigest(status int, h http.Header) countersign.Digest {
+	type name struct{ lower, key string }
+	names := make([]name, 0, len(h))
+	for n := range h {
+		names = append(names, name{strings.ToLower(n), n})
+	}
+	slices.SortFunc(names, func(a, b name) int { return strings.Compare(a.lower, b.lower) })
+	b := make([]byte, 0, 512)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, '\n')
+	for _, n := range names {
+		for _, v := range h[n.key] {
+			b = append(b, n.lower...)
+			b = append(b, ':')
+			b = append(b, v...)
+			b = append(b, '\n')
+		}
+	}
+	return sha256.Sum256(b)
+}

@@ -270,6 +270,18 @@ func TestTreeSignatureForm(t *testing.T) {
 	}
 }
 
+func TestTreeSignatureHasOneLength(t *testing.T) {
+	for _, tree := range readTreeVectors(t).Trees {
+		for _, m := range tree.Messages {
+			for _, b := range [][]byte{m.Wire[:len(m.Wire)-1], append(bytes.Clone(m.Wire), 0), append(bytes.Clone(m.Wire), make([]byte, 32)...)} {
+				if _, err := ParseTreeSignature(b); CodeOf(err) != CodeSignature {
+					t.Errorf("%d bytes in place of %d: %v", len(b), len(m.Wire), err)
+				}
+			}
+		}
+	}
+}
+
 // derSigner stands for a key behind an interface whose answers may be wrong.
 type derSigner struct {
 	crypto.PublicKey

@@ -360,6 +360,8 @@ func TestOtherSpellingsAreRefused(t *testing.T) {
 		"tree algorithm":    strings.Replace(input, `"ed25519"`, `"countersign-tree"`, 1),
 		"empty key":         strings.Replace(input, string(s.id), "", 1),
 		"escaped key":       strings.Replace(input, string(s.id), `a\"b`, 1),
+		"after the nonce":   input + `;nonce="a";x`,
+		"nonce twice":       input + `;nonce="a";nonce="a"`,
 		"empty nonce":       input + `;nonce=""`,
 		"longer life":       strings.Replace(input, fmt.Sprint(instant.Add(Lifetime).Unix()), fmt.Sprint(instant.Add(Lifetime).Unix()+1), 1),
 		"part left out":     strings.Replace(input, ` "x-road-client"`, "", 1),

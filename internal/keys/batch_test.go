@@ -204,9 +204,9 @@ func TestCancelledCallersLeaveNothingBehind(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			synctest.Wait() // the first is being signed, the others wait
 		}
 		<-key.begun
-		synctest.Wait()
 		cancel()
 		group.Wait() // although the key still hangs
 		if _, err := b.Sign(ctx, countersign.DomainRequest, nil); !errors.Is(err, context.Canceled) {

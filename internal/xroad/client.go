@@ -98,6 +98,12 @@ func ParseClientHeaders(h http.Header) (ClientHeaders, error) {
 	return c, nil
 }
 
+// InvalidSecurityServer is the refusal of a well-formed X-Road-Security-Server header that no gateway answers to: the service's member has
+// none of that name. message names the remedy.
+func InvalidSecurityServer(message string) error {
+	return typed(typeInvalidSecurityServer, countersign.Refuse(countersign.CodeUnknownMember, "%s", message))
+}
+
 // single gives the one value of a header, empty where the header is absent. It refuses several values, a present but empty one, an
 // over-long one, and characters that no value may hold.
 //

@@ -93,6 +93,14 @@ func TestParseClientHeadersRefuses(t *testing.T) {
 	}
 }
 
+func TestInvalidSecurityServer(t *testing.T) {
+	err := InvalidSecurityServer("name another gateway")
+	want := Fault{Type: "server.clientproxy.invalid_security_server", Status: 500, Message: "name another gateway", Code: countersign.CodeUnknownMember, Detail: "d"}
+	if got := NewFault(ClientProxy, StyleSnake, err, "d"); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestRefusalsHoldNoPersonalData(t *testing.T) {
 	_, err := ParseClientHeaders(header("X-Road-Client: DEMO/GOV/1001/portal", "X-Road-UserId: DM12345678901\u200b", "X-Road-Issue: 7"))
 	if err == nil || strings.Contains(err.Error(), "12345678901") {

@@ -92,8 +92,6 @@ func (r *Register) checkQuery(ctx context.Context) error {
 		return countersign.RefuseBecause(countersign.CodeRegister, err, "SQL service: the database cannot be opened")
 	}
 	defer func() { _ = conn.Close() }() // what it was opened for has been said by then
-	// A script would run its later statements unseen. In parentheses only one SELECT parses, so the second text refuses what the first
-	// lets through, and the first what closes the second's parenthesis.
 	var denied string
 	err = conn.Raw(func(dc any) error {
 		guard, ok := dc.(sqlite.AuthorizerRegisterer)
@@ -109,6 +107,8 @@ func (r *Register) checkQuery(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
+		// The driver runs the later statements of a script unseen. In parentheses only one SELECT parses, so the second text refuses
+		// what the first lets through, and the first refuses what closes the second's parenthesis.
 		for _, text := range []string{r.declaration.Query, "SELECT * FROM (" + r.declaration.Query + "\n)"} {
 			if err := prepare(ctx, dc, text); err != nil {
 				return err

@@ -121,10 +121,10 @@ func calls(cast country.Cast) []call {
 		get(country.POL, "wanted", pin(cast.Wanted), 200, `{"wanted":true}`),
 		get(country.POL, "wanted", pin(cast.Suspect), 200, `{"wanted":false}`),
 	}
-	for _, s := range Services() {
-		if s.Subject == byPath {
-			list = append(list, get(s.Agency, s.Code, pin(unknown), 404, `unknown-person`))
-		}
+	for _, s := range []Service{{country.POP, "person"}, {country.POP, "residence"}, {country.POP, "family"}, {country.VEH, "vehicles"},
+		{country.VEH, "licence"}, {country.SOC, "benefits"}, {country.SOC, "employment"}, {country.CLN, "records"}, {country.MUN, "property"},
+		{country.MUN, "permits"}, {country.POL, "wanted"}} {
+		list = append(list, get(s.Agency, s.Code, pin(unknown), 404, `unknown-person`))
 	}
 	return list
 }
@@ -144,7 +144,7 @@ func TestCalls(t *testing.T) {
 				t.Fatalf("%d %s, want %d and %s", got.status, got.body, c.status, c.holds)
 			}
 			if c.status >= 400 {
-				for _, pin := range atlas.PINs {
+				for _, pin := range append([]country.PIN{atlas.Cast.UnknownPIN, country.PIN(atlas.Cast.MistypedPIN)}, atlas.PINs...) {
 					if bytes.Contains(got.body, []byte(pin)) {
 						t.Error("the error names a person")
 					}

@@ -271,8 +271,11 @@ type countedConn struct {
 
 // Write implements net.Conn.
 func (c *countedConn) Write(p []byte) (int, error) {
-	c.written.Add(int64(len(p))) // before: what may have left counts as sent
-	return c.Conn.Write(p)
+	// Counted before, and taken back after: what may be leaving just now counts as sent.
+	c.written.Add(int64(len(p)))
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n - len(p)))
+	return n, err
 }
 
 func dialCounted(d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {

@@ -223,35 +223,56 @@ func TestNeverRepeatsWhatWasSent(t *testing.T) {
 	}
 }
 
-// A connection that went away while it was idle costs no question.
-func TestStaleConnectionIsReplaced(t *testing.T) {
-	closed := make(chan struct{})
-	var asked atomic.Int32
-	url := raw(t, func(n int, c net.Conn, r *bufio.Reader) {
-		if _, err := head(r); err != nil {
-			return
-		}
-		asked.Add(1)
-		if _, err := io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n"); err == nil && n == 0 {
-			_ = c.Close()
-			close(closed)
-		}
-	})
-	u := start(t, Config{URL: url})
-	for i := range 2 {
-		a, err := u.Ask(t.Context(), question("GET", "/x", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if i == 0 {
-			<-closed
-		}
+// failingConn takes nothing after its first write, or one byte, as a connection that the register closed while it was idle.
+type failingConn struct {
+	net.Conn
+	writes  atomic.Int32
+	partial bool
+}
+
+func (c *failingConn) Write(p []byte) (int, error) {
+	if c.writes.Add(1) == 1 {
+		return c.Conn.Write(p)
 	}
-	if n := asked.Load(); n != 2 {
-		t.Errorf("the register was asked %d times", n)
+	if !c.partial {
+		return 0, &net.OpError{Op: "write", Err: os.ErrClosed}
+	}
+	n, err := c.Conn.Write(p[:1])
+	return n, errors.Join(err, &net.OpError{Op: "write", Err: os.ErrClosed})
+}
+
+// A connection that went away while it was idle costs no question, unless a byte of it left.
+func TestStaleConnectionIsReplaced(t *testing.T) {
+	for _, partial := range []bool{false, true} {
+		var asked atomic.Int32
+		s := serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+		u := start(t, Config{URL: s.URL})
+		first := true
+		u.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if first {
+				first, c = false, &failingConn{Conn: c, partial: partial}
+			}
+			return &countedConn{Conn: c}, err
+		}
+		for i := range 2 {
+			a, err := u.Ask(t.Context(), question("GET", "/x", ""))
+			if i == 1 && partial {
+				if !errors.Is(err, countersign.CodeNetwork) || asked.Load() != 1 {
+					t.Errorf("a question whose first byte left: %v, asked %d times", err, asked.Load())
+				}
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := register.ReadBounded(a, 0); err != nil {
+				t.Fatal(err)
+			}
+			if int(asked.Load()) != i+1 {
+				t.Errorf("the register was asked %d times after question %d", asked.Load(), i+1)
+			}
+		}
 	}
 }
 

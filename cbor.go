@@ -2,6 +2,8 @@ package countersign
 
 import (
 	"bytes"
+	"encoding/json"
+	"io"
 	"sync"
 
 	"github.com/ugorji/go/codec"
@@ -53,3 +55,16 @@ func decodeCBOR(b []byte, v any, what string) (err error) {
 
 // MaxStatementBytes bounds a statement, a leaf and a promise in CBOR: a thousand field paths of sixty characters fit.
 const MaxStatementBytes = 64 << 10
+
+// decodeJSON reads one JSON value whole, without unknown members and with nothing after it.
+func decodeJSON(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return Refuse(CodeBadRequest, "something follows the JSON value")
+	}
+	return nil
+}

@@ -1,7 +1,6 @@
 package countersign
 
 import (
-	"encoding/json"
 	"regexp"
 	"strings"
 	"time"
@@ -358,10 +357,8 @@ func (d *Duration) UnmarshalText(b []byte) error {
 
 // ParseDirectory reads a directory document and refuses unknown members. It checks the JSON's shape only; internal/federation checks sense.
 func ParseDirectory(b []byte) (*Directory, error) {
-	dec := json.NewDecoder(strings.NewReader(string(b)))
-	dec.DisallowUnknownFields()
 	var d Directory
-	if err := dec.Decode(&d); err != nil {
+	if err := decodeJSON(b, &d); err != nil {
 		return nil, RefuseBecause(CodeBadRequest, err, "the directory document cannot be read: %s", err)
 	}
 	if d.Format != 1 {

@@ -188,22 +188,46 @@ func ParseSubjectID(text string) (SubjectID, error) {
 	return SubjectID{SchemeName(scheme), value}, nil
 }
 
-// Coded values of the directory. Free text is never accepted in their place (A08).
-type (
-	SchemeName   string // SchemeName is a kind of person identifier, for instance pin.
-	PurposeCode  string // PurposeCode names a purpose of the directory, for instance benefit-decision.
-	BasisCode    string // BasisCode names a law's article of the directory.
-	CategoryCode string // CategoryCode names a category of data, for instance residence.
-	BodyName     string // BodyName is a governing body of the federation.
-	WitnessName  string // WitnessName is a witness as the directory knows it.
-	CourtName    string // CourtName is a court of the directory.
-	GatewayName  string // GatewayName is one gateway (X-Road: security server code) of a member.
-	ProgrammeID  string // ProgrammeID names a threshold-signed programme of legitimate volume.
-	MandateID    string // MandateID names one warrant, consent, case relation or emergency.
-	CaseRef      string // CaseRef is a case number as the agency writes it (X-Road-Issue). Personal data.
-	FieldPath    string // FieldPath points at fields of a JSON answer: a JSON pointer in which * stands for every element or key.
-	LogOrigin    string // LogOrigin is a C2SP log origin, the first line of its checkpoints.
-)
+// Below are the coded values of the directory, one type for each kind. Free text is never accepted in their place (A08).
+
+// SchemeName is a kind of person identifier, for instance pin.
+type SchemeName string
+
+// PurposeCode names a purpose of the directory, for instance benefit-decision.
+type PurposeCode string
+
+// BasisCode names a law's article of the directory.
+type BasisCode string
+
+// CategoryCode names a category of data, for instance residence.
+type CategoryCode string
+
+// BodyName is a governing body of the federation.
+type BodyName string
+
+// WitnessName is a witness as the directory knows it.
+type WitnessName string
+
+// CourtName is a court of the directory.
+type CourtName string
+
+// GatewayName is one gateway (X-Road: security server code) of a member.
+type GatewayName string
+
+// ProgrammeID names a threshold-signed programme of legitimate volume.
+type ProgrammeID string
+
+// MandateID names one warrant, consent, case relation or emergency.
+type MandateID string
+
+// CaseRef is a case number as the agency writes it (X-Road-Issue). Personal data.
+type CaseRef string
+
+// FieldPath points at fields of a JSON answer: a JSON pointer in which * stands for every element or key.
+type FieldPath string
+
+// LogOrigin is a C2SP log origin, the first line of its checkpoints.
+type LogOrigin string
 
 // ExchangeID names one exchange: a UUID made by the consumer's gateway, which is also its X-Road-Request-Id.
 // It is the replay key. UUID version 7 keeps the store's index growing at its right edge.
@@ -215,7 +239,7 @@ func NewExchangeID(now time.Time) ExchangeID {
 	_, _ = rand.Read(id[6:]) // crypto/rand.Read never fails (Go 1.24)
 	ms := now.UnixMilli()
 	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
+		id[i] = byte(ms >> (40 - 8*i) & 0xff)
 	}
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
@@ -272,8 +296,16 @@ type SubjectTag [16]byte
 // Hour is a point in time rounded down to the hour, as public leaves tell it: hours since 1970-01-01T00:00Z.
 type Hour uint32
 
-// HourOf rounds t down.
-func HourOf(t time.Time) Hour { return Hour(t.Unix() / 3600) }
+// MaxHour is the last hour of the year 9999. Later ones are refused wherever they are read.
+const MaxHour Hour = Hour(MaxMillis / (3600 * 1000))
+
+// HourOf rounds t down. A time that no clock of ours tells, before 1970 or after 9999, gives an hour after MaxHour, which no reader accepts.
+func HourOf(t time.Time) Hour {
+	if t.Unix() < 0 || t.Unix()/3600 > int64(MaxHour) {
+		return MaxHour + 1
+	}
+	return Hour(t.Unix() / 3600) //nolint:gosec // bounded above
+}
 
 // Time is the beginning of the hour.
 func (h Hour) Time() time.Time { return time.Unix(int64(h)*3600, 0).UTC() }
@@ -281,11 +313,31 @@ func (h Hour) Time() time.Time { return time.Unix(int64(h)*3600, 0).UTC() }
 // Millis is an instant in milliseconds since 1970-01-01T00:00Z, the resolution of statements and receipts.
 type Millis int64
 
+// MaxMillis is 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write. Times before 1970 and after it are refused wherever they
+// are read.
+const MaxMillis Millis = 253402300799999
+
 // MillisOf converts t.
 func MillisOf(t time.Time) Millis { return Millis(t.UnixMilli()) }
 
 // Time converts back, in UTC.
 func (m Millis) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
+
+// wire is the instant as the formats write it. An instant that they cannot tell becomes a number that every reader refuses: never another
+// instant.
+func (m Millis) wire() uint64 {
+	if m < 0 || m > MaxMillis {
+		return 1<<64 - 1
+	}
+	return uint64(m)
+}
+
+func parseMillis(w uint64, what string) (Millis, error) {
+	if w > uint64(MaxMillis) {
+		return 0, Refuse(CodeBadRequest, "%s is after the year 9999: a time is milliseconds since 1970", what)
+	}
+	return Millis(w), nil
+}
 
 // Digest is a SHA-256 value (or an HMAC-SHA-256 value where the name says salted).
 type Digest [32]byte

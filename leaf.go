@@ -9,17 +9,17 @@ type LeafKind uint8
 
 // The kinds of leaf. A public reader skips kinds that it does not know.
 const (
-	LeafExchange    LeafKind = 1 // one side of one exchange
-	LeafSealed      LeafKind = 2 // a fixed-size slot, used or empty: the two look alike
-	LeafRelease     LeafKind = 3 // class O: a streamed answer begins
-	LeafCompletion  LeafKind = 4 // class O: a streamed answer ended, with its digest
-	LeafDirectory   LeafKind = 5 // a version of the signed directory
-	LeafDestruction LeafKind = 6 // a month of records was destroyed by key
-	LeafInception   LeafKind = 7 // the first leaf of a log, or of a successor log
-	LeafCoarse      LeafKind = 8 // an exchange of a small or delicate service: provider and quarter only
-	LeafMandate     LeafKind = 9 // a warrant, consent or other mandate was registered, withdrawn or reviewed
-	LeafCase        LeafKind = 10
-	LeafReport      LeafKind = 11
+	LeafExchange    LeafKind = 1  // one side of one exchange
+	LeafSealed      LeafKind = 2  // a fixed-size slot, used or empty: the two look alike
+	LeafRelease     LeafKind = 3  // class O: a streamed answer begins
+	LeafCompletion  LeafKind = 4  // class O: a streamed answer ended, with its digest
+	LeafDirectory   LeafKind = 5  // a version of the signed directory
+	LeafDestruction LeafKind = 6  // a month of records was destroyed by key
+	LeafInception   LeafKind = 7  // the first leaf of a log, or of a successor log
+	LeafCoarse      LeafKind = 8  // an exchange of a small or delicate service: provider and quarter only
+	LeafMandate     LeafKind = 9  // a warrant, consent or other mandate was registered, withdrawn or reviewed
+	LeafCase        LeafKind = 10 // a person's objection, correction or appeal took a step
+	LeafReport      LeafKind = 11 // a report or privacy-noised figures were published
 )
 
 // String is the kind's word.
@@ -29,6 +29,17 @@ func (k LeafKind) String() string {
 
 // MarshalText writes the word.
 func (k LeafKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads the word.
+func (k *LeafKind) UnmarshalText(b []byte) error {
+	for v := LeafExchange; v <= LeafReport; v++ {
+		if v.String() == string(b) {
+			*k = v
+			return nil
+		}
+	}
+	return Refuse(CodeBadRequest, "leaf kind %q is not known here", b)
+}
 
 // Leaf is one public entry of a log. It names no person and no official; the commitment stands for everything private.
 // Kinds other than exchanges leave the fields that do not concern them empty; Commitment is then the digest or commitment that the
@@ -70,6 +81,9 @@ func ParseLeaf(b []byte) (*Leaf, error) {
 	}
 	if w.Version != leafVersion {
 		return nil, Refuse(CodeBadRequest, "leaf version %d is not known here: this program reads version %d", w.Version, leafVersion)
+	}
+	if w.Kind == 0 || Hour(w.Hour) > MaxHour {
+		return nil, Refuse(CodeBadRequest, "the leaf's kind %d or hour %d is none: kinds begin at 1, hours end with the year 9999", w.Kind, w.Hour)
 	}
 	if len(w.Commitment) != len(Commitment{}) {
 		return nil, Refuse(CodeBadRequest, "the leaf's commitment has %d bytes where 32 are due", len(w.Commitment))

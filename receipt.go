@@ -1,8 +1,8 @@
 package countersign
 
 import (
-	"encoding/json"
-	"fmt"
+	"encoding/base64"
+	"math"
 	"strings"
 	"time"
 
@@ -37,7 +37,7 @@ const DomainReceipt SignatureDomain = "countersign-tree receipt"
 
 // Encode writes the promise in deterministic CBOR: the bytes that the log's key signs under DomainReceipt.
 func (p *Promise) Encode() []byte {
-	return encodeCBOR(&wirePromise{promiseVersion, string(p.Origin), p.Index, p.Leaf[:], uint64(p.Time)})
+	return encodeCBOR(&wirePromise{promiseVersion, string(p.Origin), p.Index, p.Leaf[:], p.Time.wire()})
 }
 
 // ParsePromise reads what Encode writes and nothing else.
@@ -49,9 +49,11 @@ func ParsePromise(b []byte) (*Promise, error) {
 	if w.Version != promiseVersion || len(w.Leaf) != len(Digest{}) {
 		return nil, Refuse(CodeBadRequest, "the promise is of version %d with a leaf hash of %d bytes: version %d and 32 bytes are known here", w.Version, len(w.Leaf), promiseVersion)
 	}
-	p := &Promise{Origin: LogOrigin(w.Origin), Index: w.Index, Time: Millis(w.Millis)}
+	p := &Promise{Origin: LogOrigin(w.Origin), Index: w.Index}
 	copy(p.Leaf[:], w.Leaf)
-	return p, nil
+	var err error
+	p.Time, err = parseMillis(w.Millis, "the promise's time")
+	return p, err
 }
 
 // Receipt is everything that one party needs to prove, offline and for ever, what was recorded of one exchange.
@@ -74,14 +76,12 @@ func ParseReceipt(b []byte) (*Receipt, error) {
 	if len(b) > 1<<20 {
 		return nil, Refuse(CodeTooLarge, "the receipt has %d bytes: 1 MiB at most", len(b))
 	}
-	dec := json.NewDecoder(strings.NewReader(string(b)))
-	dec.DisallowUnknownFields()
 	var r Receipt
-	if err := dec.Decode(&r); err != nil {
-		return nil, RefuseBecause(CodeBadRequest, err, "the file is not a receipt: JSON with format %q is due", ReceiptFormat)
+	if err := decodeJSON(b, &r); err != nil {
+		return nil, RefuseBecause(CodeBadRequest, err, "the file is not a receipt: one JSON object with format %q is due, and nothing after it", ReceiptFormat)
 	}
-	if dec.More() || r.Format != ReceiptFormat {
-		return nil, Refuse(CodeBadRequest, "the file is not a receipt: its format must be %q and nothing may follow it", ReceiptFormat)
+	if r.Format != ReceiptFormat {
+		return nil, Refuse(CodeBadRequest, "the file is not a receipt: its format must be %q", ReceiptFormat)
 	}
 	return &r, nil
 }
@@ -99,6 +99,7 @@ type Policy struct {
 func ParsePolicy(b []byte) (*Policy, error) {
 	p := &Policy{logs: map[string]note.Verifier{}, keys: map[string]*LogKey{}}
 	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
 		f := strings.Fields(line)
 		if len(f) < 2 || f[0] != "log" {
 			continue
@@ -111,16 +112,64 @@ func ParsePolicy(b []byte) (*Policy, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.logs[v.Name()] != nil {
+			return nil, Refuse(CodeBadRequest, "the policy names the log %q twice: a log has one key", v.Name())
+		}
 		p.logs[v.Name()], p.keys[v.Name()] = v, k
 	}
 	if len(p.logs) == 0 {
 		return nil, Refuse(CodeBadRequest, "the policy names no log: a line \"log VKEY\" is due")
 	}
+	if err := checkQuorum(b); err != nil {
+		return nil, err
+	}
 	var err error
 	if p.witness, err = witness.ParsePolicy(b); err != nil {
-		return nil, RefuseBecause(CodeBadRequest, err, "the policy's witnesses cannot be read")
+		return nil, RefuseBecause(CodeBadRequest, err, "the policy's witnesses cannot be read: %s", err)
 	}
 	return p, nil
+}
+
+// checkQuorum refuses policies whose quorum would say more than stands behind it: one key as two witnesses, one component counted twice, a
+// group or quorum that nobody need join. The policy library lets all of them pass.
+//
+// SPEC: C2SP tlog-policy: a group's threshold is at least one, and a witness or group is a direct member of at most one group.
+func checkQuorum(b []byte) error {
+	keys, member := map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 4 && f[0] == "witness":
+			_, rest, _ := strings.Cut(f[2], "+")
+			_, b64, _ := strings.Cut(rest, "+")
+			raw, err := base64.StdEncoding.DecodeString(b64)
+			if err != nil || len(raw) < 2 {
+				return Refuse(CodeBadRequest, "the policy's witness key %q cannot be read", f[2])
+			}
+			key := string(raw[1:]) // the first byte tells the use: the same key under another use is the same witness
+			if keys[key] {
+				return Refuse(CodeBadRequest, "the policy names the key of witness %q twice: a key counts once", f[1])
+			}
+			keys[key] = true
+		case len(f) >= 3 && f[0] == "group":
+			if strings.Trim(f[2], "0") == "" {
+				return Refuse(CodeBadRequest, "the policy's group %q asks for no member: a group asks for one at least", f[1])
+			}
+			for _, name := range f[3:] {
+				if member[name] {
+					return Refuse(CodeBadRequest, "the policy counts %q twice: each witness and group is in one group at most", name)
+				}
+				member[name] = true
+			}
+			if f[2] == "all" && len(f) == 3 {
+				return Refuse(CodeBadRequest, "the policy's group %q has no member", f[1])
+			}
+		case len(f) == 2 && f[0] == "quorum" && f[1] == "none":
+			return Refuse(CodeBadRequest, "the policy's quorum is none: without a witness nothing is cosigned")
+		}
+	}
+	return nil
 }
 
 // Finding is what a receipt's check established. Every field stands on a signature or a hash that was verified.
@@ -138,21 +187,21 @@ type Finding struct {
 func (p *Policy) Verify(r *Receipt) (*Finding, error) {
 	promise, err := ParsePromise(r.Promise)
 	if err != nil {
-		return nil, err
+		return nil, RefuseBecause(CodeSignature, err, "the promise cannot be read: %s", MessageOf(err))
 	}
 	key := p.keys[string(promise.Origin)]
 	if key == nil {
 		return nil, Refuse(CodeSignature, "the receipt is of a log that the policy does not name: %q", promise.Origin)
 	}
 	if err := VerifyTree(key.Public, DomainReceipt, r.Promise, r.Signature, nil); err != nil {
-		return nil, fmt.Errorf("the promise is not signed by the log %q: %w", promise.Origin, err)
+		return nil, RefuseBecause(CodeSignature, err, "the promise is not signed by the log %q: %s", promise.Origin, MessageOf(err))
 	}
 	if LeafHash(r.Leaf) != promise.Leaf {
 		return nil, Refuse(CodeSignature, "the leaf is not the one that the log promised")
 	}
 	leaf, err := ParseLeaf(r.Leaf)
 	if err != nil {
-		return nil, err
+		return nil, RefuseBecause(CodeSignature, err, "the log promised something that is no leaf: %s", MessageOf(err))
 	}
 	f := &Finding{Promise: promise, Leaf: leaf}
 	if len(r.Statement) > 0 || len(r.Salt) > 0 {
@@ -178,10 +227,18 @@ func openLeaf(leaf *Leaf, statement, salt []byte) (*Statement, error) {
 	}
 	s, err := ParseStatement(statement)
 	if err != nil {
-		return nil, err
+		return nil, RefuseBecause(CodeSignature, err, "the recorded statement cannot be read: %s", MessageOf(err))
 	}
-	if leaf.Kind == LeafExchange && (leaf.Service != s.Service.String() || leaf.Consumer != s.Consumer.String() || leaf.Purpose != s.Purpose || leaf.Mandate != s.Mandate.Kind) {
-		return nil, Refuse(CodeSignature, "the leaf tells another service, consumer, purpose or mandate than its statement")
+	switch leaf.Kind {
+	case LeafExchange, LeafRelease, LeafCompletion:
+		owed := ExchangeLeaf(s, leaf.Side, s.Outcome, leaf.Commitment)
+		owed.Kind = leaf.Kind
+		if leaf.Side == SideConsumer {
+			owed.Outcome = leaf.Outcome // the consumer says for itself how its intent was closed
+		}
+		if *leaf != *owed {
+			return nil, Refuse(CodeSignature, "the leaf tells another service, consumer, purpose, mandate, outcome or hour than its statement")
+		}
 	}
 	return s, nil
 }
@@ -212,10 +269,10 @@ func (p *Policy) VerifyProof(text string, origin LogOrigin, index uint64, leaf D
 	for i, h := range tp.Hashes {
 		hashes[i] = tlog.Hash(h)
 	}
-	if len(cp.Hash) != tlog.HashSize || index >= cp.Size {
+	if len(cp.Hash) != tlog.HashSize || index >= cp.Size || cp.Size > math.MaxInt64 {
 		return 0, Refuse(CodeSignature, "the proof's checkpoint does not reach index %d", index)
 	}
-	if err := tlog.CheckRecord(hashes, int64(cp.Size), tlog.Hash(cp.Hash), int64(index), tlog.Hash(leaf)); err != nil { //nolint:gosec // sizes of C2SP logs are below 2^63
+	if err := tlog.CheckRecord(hashes, int64(cp.Size), tlog.Hash(cp.Hash), int64(index), tlog.Hash(leaf)); err != nil { //nolint:gosec // both bounded above
 		return 0, RefuseBecause(CodeSignature, err, "the leaf is not included in the proof's tree")
 	}
 	return cp.Size, nil

@@ -26,6 +26,17 @@ func (o Outcome) String() string {
 // MarshalText writes the word.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
+// UnmarshalText reads the word.
+func (o *Outcome) UnmarshalText(b []byte) error {
+	for v := OutcomeReleased; v <= OutcomeNotAccepted; v++ {
+		if v.String() == string(b) {
+			*o = v
+			return nil
+		}
+	}
+	return Refuse(CodeBadRequest, "outcome %q is not one of released, refused, failed, received, not-accepted", b)
+}
+
 // Side says whose log a leaf stands in.
 type Side uint8
 
@@ -40,6 +51,17 @@ func (s Side) String() string { return word(int(s), "", "consumer", "provider") 
 
 // MarshalText writes the word.
 func (s Side) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the word.
+func (s *Side) UnmarshalText(b []byte) error {
+	for v := SideConsumer; v <= SideProvider; v++ {
+		if v.String() == string(b) {
+			*s = v
+			return nil
+		}
+	}
+	return Refuse(CodeBadRequest, "side %q is not one of consumer, provider", b)
+}
 
 // MandateKind says on whose authority an exchange stands beside its purpose and legal basis.
 type MandateKind uint8
@@ -174,7 +196,7 @@ func (s *Statement) Encode() []byte {
 		OnBehalfOf: texts(s.OnBehalfOf), Subject: s.Subject, Purpose: string(s.Purpose), Basis: string(s.Basis), Case: string(s.Case),
 		MandateKind: uint8(s.Mandate.Kind), MandateID: string(s.Mandate.ID), MandateDigest: s.Mandate.Digest[:],
 		OfficialPseudonym: s.Official.Pseudonym, OfficialRole: s.Official.Role, OfficialAssurance: uint8(s.Official.Assurance),
-		Fields: texts(s.Fields), Outcome: uint8(s.Outcome), Reasons: texts(s.Reasons), Asked: uint64(s.Asked), Answered: uint64(s.Answered),
+		Fields: texts(s.Fields), Outcome: uint8(s.Outcome), Reasons: texts(s.Reasons), Asked: s.Asked.wire(), Answered: s.Answered.wire(),
 		Request: s.Request[:], Answer: s.Answer[:], Directory: s.Directory,
 	})
 }
@@ -193,9 +215,15 @@ func ParseStatement(b []byte) (*Statement, error) {
 		Mandate:  MandateRef{Kind: MandateKind(w.MandateKind), ID: MandateID(w.MandateID)},
 		Official: Official{w.OfficialPseudonym, w.OfficialRole, Assurance(w.OfficialAssurance)},
 		Fields:   named[FieldPath](w.Fields), Outcome: Outcome(w.Outcome), Reasons: named[Code](w.Reasons),
-		Asked: Millis(w.Asked), Answered: Millis(w.Answered), Directory: w.Directory,
+		Directory: w.Directory,
 	}
 	var err error
+	if s.Asked, err = parseMillis(w.Asked, "the statement's time of asking"); err != nil {
+		return nil, err
+	}
+	if s.Answered, err = parseMillis(w.Answered, "the statement's time of answering"); err != nil {
+		return nil, err
+	}
 	if s.Consumer, err = ParseSubsystemID(w.Consumer); err != nil {
 		return nil, err
 	}
@@ -247,6 +275,12 @@ type SaltedDigest [32]byte
 
 // IsZero reports an absent digest.
 func (d SaltedDigest) IsZero() bool { return d == SaltedDigest{} }
+
+// MarshalText writes lower-case hexadecimal.
+func (d SaltedDigest) MarshalText() ([]byte, error) { return Digest(d).MarshalText() }
+
+// UnmarshalText reads 64 hexadecimal digits.
+func (d *SaltedDigest) UnmarshalText(b []byte) error { return (*Digest)(d).UnmarshalText(b) }
 
 // JoinSalt makes the exchange's salt: SHA-256 of "countersign salt", a zero byte, the consumer's half, the provider's half.
 func JoinSalt(consumer, provider SaltHalf) Salt {

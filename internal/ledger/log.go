@@ -1,0 +1,347 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/keys"
+	"countersign.dev/countersign/internal/ledger/tiles"
+)
+
+// Config is what a log needs.
+type Config struct {
+	Store     Store // opened by the caller, who closes it after the log
+	Origin    countersign.LogOrigin
+	Key       keys.Signer // Ed25519: signs checkpoints and promises
+	TagKeys   []TagKey    // oldest first; new tags are made with the last
+	MonthKeys string      // folder of the keys of expiry months: ours alone, and in no backup
+	Clock     clock.Clock
+	Logger    *slog.Logger // nil discards
+
+	Policy []byte       // C2SP tlog-policy: whose cosignatures make a quorum; empty for no witnesses
+	Client *http.Client // to witnesses; nil for one with time-outs of its own
+
+	// SignWindow is how long promises may gather under load for one signature; see keys.NewBatchSigner. 0 does not wait.
+	SignWindow time.Duration
+	// Tick is how often checkpoints are made; 0 means each second.
+	Tick time.Duration
+}
+
+// Log is one member's log. It is safe for concurrent use.
+type Log struct {
+	store   Store
+	origin  countersign.LogOrigin
+	vkey    string
+	key     keys.Signer
+	signer  *keys.BatchSigner
+	noteKey note.Signer
+	check   note.Verifier
+	tagKeys []TagKey
+	vault   *vault
+	clock   clock.Clock
+	logger  *slog.Logger
+	metrics *Metrics
+
+	committer *committer
+	publisher *publisher
+	slots     *slots
+
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+
+	haltMu sync.RWMutex
+	halt   error
+}
+
+// Names of the settings that make a store this log's.
+const (
+	metaOrigin    = "origin"
+	metaKey       = "key"
+	metaInception = "inception"
+)
+
+// Create begins a log in an empty store: it writes origin and key, and the inception leaf as leaf 0. It refuses a store that holds a
+// log already, so that no member ever begins a second one by accident; the note says why the log begins, for the record of inception.
+// The log is then opened with Open.
+func Create(ctx context.Context, cfg Config, why string) error {
+	l, err := cfg.assemble()
+	if err != nil {
+		return err
+	}
+	switch origin, err := l.store.Meta(ctx, metaOrigin); {
+	case errors.Is(err, ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		return countersign.Refuse(countersign.CodeStore, "the store holds the log %q already: open it; a log never begins twice", origin)
+	}
+	size, err := l.store.Size(ctx)
+	if err != nil {
+		return err
+	}
+	now := l.clock.Now()
+	leaf := (&countersign.Leaf{Kind: countersign.LeafInception, Hour: countersign.HourOf(now), Commitment: l.inceptionCommitment()}).Encode()
+	switch size {
+	case 0:
+		row := &EntryRow{Index: 0, Leaf: leaf, At: countersign.MillisOf(now)}
+		if err := l.store.Commit(ctx, &Batch{Now: now, Durable: true, Entries: []*EntryRow{row}}); err != nil {
+			return err
+		}
+	case 1: // an earlier call wrote the leaf and was stopped before it named the log
+	default:
+		return countersign.Refuse(countersign.CodeStore, "the store has %d leaves and no name: it is damaged; restore it", size)
+	}
+	return l.store.SetMeta(ctx, map[string][]byte{
+		metaOrigin: []byte(l.origin), metaKey: []byte(l.vkey), metaInception: []byte(now.UTC().Format(time.RFC3339) + " " + why),
+	})
+}
+
+// inceptionCommitment binds the first leaf to the log's origin and key: SHA-256 of "countersign inception", a zero byte, the verifier key.
+func (l *Log) inceptionCommitment() countersign.Commitment {
+	return sha256.Sum256([]byte("countersign inception\x00" + l.vkey))
+}
+
+// Open opens the log that the store holds, and starts the goroutines that commit, publish and prune. It refuses to start on a store
+// without a log, with another log, or whose newest checkpoint its leaves do not give.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	l, err := cfg.assemble()
+	if err != nil {
+		return nil, err
+	}
+	edge, last, err := l.examine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, cfg.SignWindow); err != nil {
+		return nil, err
+	}
+	l.committer = newCommitter(l, edge, last)
+	if l.publisher, err = newPublisher(ctx, l, cfg); err != nil {
+		l.committer.close()
+		return nil, errors.Join(err, l.signer.Close(ctx))
+	}
+	l.slots = newSlots(l)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	tick := cfg.Tick
+	if tick == 0 {
+		tick = time.Second
+	}
+	l.workers.Go(func() { l.run(background, tick) })
+	return l, nil
+}
+
+func (cfg *Config) assemble() (*Log, error) {
+	missing := func(what string) (*Log, error) {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "the log's configuration lacks %s", what)
+	}
+	switch {
+	case cfg.Store == nil:
+		return missing("a store")
+	case cfg.Origin == "" || strings.ContainsAny(string(cfg.Origin), "+ \n\t\u00a0"):
+		return missing("an origin without spaces and plus signs")
+	case cfg.Key == nil:
+		return missing("its key")
+	case len(cfg.TagKeys) == 0:
+		return missing("a tag key")
+	case cfg.MonthKeys == "":
+		return missing("the folder of the keys of expiry months")
+	case cfg.Clock == nil:
+		return missing("a clock")
+	}
+	pub, ok := cfg.Key.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "the log's key is not Ed25519: checkpoints are signed with Ed25519 (C2SP tlog-tiles)")
+	}
+	vkey, err := VerifierKey(cfg.Origin, pub)
+	if err != nil {
+		return nil, err
+	}
+	check, err := note.NewVerifier(vkey)
+	if err != nil {
+		return nil, fmt.Errorf("the log's verifier key: %w", err)
+	}
+	l := &Log{
+		store: cfg.Store, origin: cfg.Origin, vkey: vkey, key: cfg.Key, check: check, noteKey: &checkpointSigner{check, cfg.Key},
+		tagKeys: cfg.TagKeys, vault: newVault(cfg.MonthKeys), clock: cfg.Clock, logger: cfg.Logger, metrics: newMetrics(),
+	}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	return l, nil
+}
+
+// VerifierKey is the signed-note verifier key of a log's public key, as policies and the directory name it.
+func VerifierKey(origin countersign.LogOrigin, pub ed25519.PublicKey) (string, error) {
+	vkey, err := note.NewEd25519VerifierKey(string(origin), pub)
+	if err != nil {
+		return "", countersign.RefuseBecause(countersign.CodeBadRequest, err, "the log's verifier key cannot be written for origin %q", origin)
+	}
+	return vkey, nil
+}
+
+// checkpointSigner signs notes with the log's key, which may live in hardware.
+type checkpointSigner struct {
+	note.Verifier
+	key crypto.Signer
+}
+
+// Sign implements note.Signer.
+func (s *checkpointSigner) Sign(msg []byte) ([]byte, error) {
+	return s.key.Sign(rand.Reader, msg, crypto.Hash(0))
+}
+
+// examine checks that the store is this log's and loads its edge.
+func (l *Log) examine(ctx context.Context) (edge tiles.Edge, last countersign.Millis, err error) {
+	origin, err := l.store.Meta(ctx, metaOrigin)
+	if errors.Is(err, ErrNotFound) {
+		return edge, 0, countersign.Refuse(countersign.CodeStore, "the store holds no log: restore the log %q, or create it on purpose if it never was", l.origin)
+	}
+	if err != nil {
+		return edge, 0, err
+	}
+	if string(origin) != string(l.origin) {
+		return edge, 0, countersign.Refuse(countersign.CodeStore, "the store holds the log %q, not %q: name its own store", origin, l.origin)
+	}
+	vkey, err := l.store.Meta(ctx, metaKey)
+	if err != nil {
+		return edge, 0, err
+	}
+	if string(vkey) != l.vkey {
+		return edge, 0, countersign.Refuse(countersign.CodeStore, "the store's log is signed by another key than the one configured: name its own key")
+	}
+	if edge, err = loadEdge(ctx, l.store); err != nil {
+		return edge, 0, err
+	}
+	newest, err := l.store.EntriesBefore(ctx, ^uint64(0), 1)
+	if err != nil {
+		return edge, 0, err
+	}
+	if len(newest) == 1 {
+		last = newest[0].At
+	}
+	return edge, last, l.checkNewest(ctx, edge)
+}
+
+// checkNewest compares the newest checkpoint that the log has signed with the leaves. A store that is older than its own checkpoint has
+// lost leaves; one with another root was changed.
+func (l *Log) checkNewest(ctx context.Context, edge tiles.Edge) error {
+	row, err := l.store.LatestCheckpoint(ctx, CheckpointSigned)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cp, err := l.openCheckpoint(row.Note)
+	if err != nil {
+		return err
+	}
+	if cp.Size > edge.Size() {
+		return countersign.Refuse(countersign.CodeStore, "the store has %d leaves, but the log has signed %d: it has lost leaves; restore it whole", edge.Size(), cp.Size)
+	}
+	root, err := (&tree{l.store, edge}).root(ctx, cp.Size)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(root[:], cp.Hash) {
+		return countersign.Refuse(countersign.CodeStore, "the store's leaves do not give the root that the log has signed at size %d: it was changed; restore it", cp.Size)
+	}
+	return nil
+}
+
+// Close publishes nothing more, commits what is queued, waits for every promise to be signed, and leaves the store open.
+func (l *Log) Close() error {
+	l.stop()
+	l.slots.close()
+	l.workers.Wait()
+	l.committer.close()
+	l.publisher.close()
+	return l.signer.Close(context.Background())
+}
+
+// Origin is the log's origin.
+func (l *Log) Origin() countersign.LogOrigin { return l.origin }
+
+// VerifierKey is the log's verifier key in signed-note form.
+func (l *Log) VerifierKey() string { return l.vkey }
+
+// Size is the number of leaves that are durable.
+func (l *Log) Size() uint64 { return l.committer.current().Size() }
+
+// suspend stops the log for good: what it was shown proves that going on would fork it.
+func (l *Log) suspend(why error) {
+	l.haltMu.Lock()
+	defer l.haltMu.Unlock()
+	if l.halt == nil {
+		l.halt = why
+		l.metrics.suspended.Set(1)
+		l.logger.Error("the log is suspended", slog.Any("error", why))
+	}
+}
+
+// suspended is the reason why the log takes no more records, or nil.
+func (l *Log) suspended() error {
+	l.haltMu.RLock()
+	defer l.haltMu.RUnlock()
+	return l.halt
+}
+
+// Healthy reports why the log takes no records at present, or nil.
+func (l *Log) Healthy() error { return l.suspended() }
+
+// run does what comes with time: checkpoints, sealed slots, the public view, pruning.
+func (l *Log) run(ctx context.Context, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-l.publisher.kicked:
+		}
+		l.tick(ctx)
+	}
+}
+
+func (l *Log) tick(ctx context.Context) {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}} {
+		if err := step.do(ctx); err != nil && ctx.Err() == nil {
+			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", causeOf(err)))
+		}
+	}
+}
+
+// prune removes ended claims and budgets, a few steps each second.
+func (l *Log) prune(ctx context.Context) error {
+	for range 5 {
+		p, err := l.store.Prune(ctx, l.clock.Now())
+		if err != nil {
+			return err
+		}
+		l.metrics.pruned.Add(float64(p.Removed))
+		if p.Wrapped {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/keys"
+)
+
+// Stored is an entry as the log holds it.
+type Stored struct {
+	Index     uint64
+	Time      countersign.Millis
+	Exchange  countersign.ExchangeID
+	Tag       countersign.SubjectTag
+	Leaf      *countersign.Leaf
+	LeafBytes []byte
+	Expires   Month   // zero where there is no private part
+	Record    *Record // nil where there is no private part, or Destroyed
+	Destroyed bool    // the private part's time has ended and its key is no more
+}
+
+// Page is a stretch of a list that runs from the newest to the oldest.
+type Page struct {
+	Before uint64 // entries below this index; 0 begins with the newest
+	Limit  int    // 1 to MaxPage; 0 means MaxPage
+}
+
+// MaxPage is the most entries of one page.
+const MaxPage = 500
+
+func (p Page) bounds() (before uint64, limit int) {
+	before, limit = p.Before, p.Limit
+	if before == 0 {
+		before = ^uint64(0)
+	}
+	if limit < 1 || limit > MaxPage {
+		limit = MaxPage
+	}
+	return before, limit
+}
+
+// ByExchange gives the entries of an exchange in this log, oldest first: usually one; two where class O was streamed, or where the member
+// asked itself. None is no error.
+func (l *Log) ByExchange(ctx context.Context, id countersign.ExchangeID) ([]*Stored, error) {
+	rows, err := l.store.EntriesOf(ctx, id)
+	return l.opened(rows, err)
+}
+
+// History gives the entries about one person, newest first. The tags are TagsOf's.
+func (l *Log) History(ctx context.Context, tags []countersign.SubjectTag, page Page) ([]*Stored, error) {
+	before, limit := page.bounds()
+	rows, err := l.store.EntriesTagged(ctx, tags, before, limit)
+	return l.opened(rows, err)
+}
+
+// List gives the newest entries first.
+func (l *Log) List(ctx context.Context, page Page) ([]*Stored, error) {
+	before, limit := page.bounds()
+	rows, err := l.store.EntriesBefore(ctx, before, limit)
+	return l.opened(rows, err)
+}
+
+// Leaf gives one entry; ErrNotFound where the log is shorter.
+func (l *Log) Leaf(ctx context.Context, index uint64) (*Stored, error) {
+	row, err := l.store.Entry(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	return l.open(row)
+}
+
+func (l *Log) opened(rows []*EntryRow, err error) ([]*Stored, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*Stored, len(rows))
+	for i, row := range rows {
+		if out[i], err = l.open(row); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (l *Log) open(row *EntryRow) (*Stored, error) {
+	leaf, err := countersign.ParseLeaf(row.Leaf)
+	if err != nil {
+		return nil, fmt.Errorf("leaf %d: %w", row.Index, err)
+	}
+	s := &Stored{Index: row.Index, Time: row.At, Exchange: row.Exchange, Tag: row.Tag, Leaf: leaf, LeafBytes: row.Leaf, Expires: row.Expires}
+	if row.Expires == 0 {
+		return s, nil
+	}
+	if len(row.Record) == 0 {
+		s.Destroyed = true
+		return s, nil
+	}
+	plain, err := l.vault.open(row.Expires, row.Record, l.recordContext(tlog.RecordHash(row.Leaf)))
+	if errors.Is(err, ErrDestroyed) {
+		s.Destroyed = true
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record %d: %w", row.Index, err)
+	}
+	if s.Record, err = parseRecord(plain); err != nil {
+		return nil, fmt.Errorf("record %d: %w", row.Index, err)
+	}
+	return s, nil
+}
+
+// Promise signs the promise of an entry again, as Append did: the same words, for the log still keeps them.
+func (l *Log) Promise(ctx context.Context, s *Stored) (*Placed, error) {
+	p := countersign.Promise{Origin: l.origin, Index: s.Index, Leaf: countersign.LeafHash(s.LeafBytes), Time: s.Time}
+	out := &Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: s.LeafBytes, Time: p.Time, Promise: p.Encode()}
+	sigs, err := l.signer.SignMany(ctx, []keys.Item{{Domain: countersign.DomainReceipt, Message: out.Promise}})
+	if err != nil {
+		return nil, fmt.Errorf("signing a promise: %w", err)
+	}
+	out.Signature = sigs[0]
+	return out, nil
+}

@@ -1,0 +1,141 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/keys"
+)
+
+// ErrDestroyed says that the key of a record's expiry month is no more: the record cannot be read by anyone. The caller shows that it
+// was destroyed, and when.
+var ErrDestroyed = errors.New("the record was destroyed at the end of its time")
+
+// vault seals records under keys of their own, each wrapped by the key of its expiry month. Month keys are files of mode 0600 in a
+// folder that no backup takes: DIR/YYYY-MM.key, a Tink keyset (XAES-256-GCM, whose nonces are long enough to be drawn at random for
+// every record of a month, however many).
+type vault struct {
+	dir string
+
+	mu     sync.RWMutex
+	months map[Month]tink.AEAD
+}
+
+func newVault(dir string) *vault { return &vault{dir: dir, months: map[Month]tink.AEAD{}} }
+
+func (v *vault) path(m Month) string { return filepath.Join(v.dir, m.String()+".key") }
+
+// month gives the envelope of a month, making its key where create is set and there is none.
+func (v *vault) month(m Month, create bool) (tink.AEAD, error) {
+	v.mu.RLock()
+	a := v.months[m]
+	v.mu.RUnlock()
+	if a != nil {
+		return a, nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if a := v.months[m]; a != nil {
+		return a, nil
+	}
+	text, err := keys.LoadSecret(v.path(m))
+	if errors.Is(err, fs.ErrNotExist) {
+		if !create {
+			return nil, ErrDestroyed
+		}
+		text, err = newMonthKey(v.path(m))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key of records that expire in %s: %w", m, err)
+	}
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the key file of %s is not a keyset", m)
+	}
+	wrapping, err := aead.New(handle)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the key file of %s holds no key that wraps", m)
+	}
+	envelope := aead.NewKMSEnvelopeAEAD2(aead.AES256GCMKeyTemplate(), wrapping)
+	v.months[m] = envelope
+	return envelope, nil
+}
+
+func newMonthKey(path string) ([]byte, error) {
+	handle, err := keyset.NewHandle(aead.XAES256GCM192BitNonceNoPrefixKeyTemplate())
+	if err != nil {
+		return nil, fmt.Errorf("making a month's key: %w", err)
+	}
+	var text bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
+		return nil, fmt.Errorf("making a month's key: %w", err)
+	}
+	switch err := keys.SaveSecret(path, text.Bytes()); {
+	case errors.Is(err, fs.ErrExist): // another process of this member made it first
+		return keys.LoadSecret(path)
+	case err != nil:
+		return nil, err
+	}
+	return text.Bytes(), nil
+}
+
+// seal encrypts under a fresh key. The context (associated data) binds the ciphertext to its place.
+func (v *vault) seal(m Month, plain, context []byte) ([]byte, error) {
+	a, err := v.month(m, true)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the record cannot be sealed: the keys of expiry months need a folder that this program may write to and nobody else")
+	}
+	sealed, err := a.Encrypt(plain, context)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "a record cannot be sealed")
+	}
+	return sealed, nil
+}
+
+func (v *vault) open(m Month, sealed, context []byte) ([]byte, error) {
+	a, err := v.month(m, false)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := a.Decrypt(sealed, context)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "a record does not open under the key of %s: the store or the key was changed", m)
+	}
+	return plain, nil
+}
+
+// destroy forgets a month's key and destroys its file. It may be called again.
+func (v *vault) destroy(m Month) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.months, m)
+	err := keys.DestroySecret(v.path(m))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// expiry is the month that a record's end lies in, refusing ends that make no sense.
+func expiry(now, expires time.Time) (Month, error) {
+	switch {
+	case expires.IsZero():
+		return 0, countersign.Refuse(countersign.CodeInternal, "a record has no end: its purpose's retention gives it one")
+	case expires.Before(now):
+		return 0, countersign.Refuse(countersign.CodeInternal, "a record's end lies in the past: check clock and retention")
+	case expires.After(now.AddDate(100, 0, 0)):
+		return 0, countersign.Refuse(countersign.CodeInternal, "a record's end lies more than a hundred years ahead")
+	}
+	return MonthOf(expires), nil
+}

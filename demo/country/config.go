@@ -8,8 +8,6 @@ import (
 const (
 	// Instance is the code of the fictional federation in X-Road identifiers.
 	Instance = "DEMO"
-	// MemberClass is the X-Road member class of every agency of the demo.
-	MemberClass = "GOV"
 	// CitizenshipCode stands in identity records for the fictional country's own citizens.
 	CitizenshipCode = "DMO"
 	// Currency is the code of the fictional currency; amounts are kept in hundredths of it.

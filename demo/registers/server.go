@@ -82,31 +82,39 @@ func loggerOf(options []Option) *slog.Logger {
 // Handler answers for an agency's register from its open database (see [Serve] for the whole service). It fails where the
 // database lacks the agency's tables.
 func Handler(ctx context.Context, agency country.AgencyCode, db *sql.DB, options ...Option) (http.Handler, error) {
+	g, err := newRegister(ctx, agency, db, options...)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func newRegister(ctx context.Context, agency country.AgencyCode, db *sql.DB, options ...Option) (*register, error) {
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	r := &register{agency: agency, ctx: ctx, db: db, log: loggerOf(options), mux: http.NewServeMux()}
+	g := &register{agency: agency, ctx: ctx, db: db, log: loggerOf(options), mux: http.NewServeMux()}
 	switch agency {
 	case country.POP:
-		r.population()
+		g.population()
 	case country.VEH:
-		r.vehicles()
+		g.vehicles()
 	case country.SOC:
-		r.socialFund()
+		g.socialFund()
 	case country.CLN:
-		r.clinic()
+		g.clinic()
 	case country.MUN:
-		r.municipality()
+		g.municipality()
 	case country.POL:
-		r.police()
+		g.police()
 	default:
 		return nil, fmt.Errorf("registers: %q has no register: choose one of %v", agency, Agencies())
 	}
-	r.route("GET /openapi/{document}", r.description)
-	r.route("GET /healthz", r.health)
-	if r.err != nil {
-		return nil, fmt.Errorf("registers: %s: %w", agency, r.err)
+	g.route("GET /openapi/{document}", g.description)
+	g.route("GET /healthz", g.health)
+	if g.err != nil {
+		return nil, fmt.Errorf("registers: %s: %w", agency, g.err)
 	}
-	return r, nil
+	return g, nil
 }
 
 // register is one agency's service while it is put together and while it runs.
@@ -117,6 +125,8 @@ type register struct {
 	log    *slog.Logger
 	mux    *http.ServeMux
 	err    error // the first of the preparation
+
+	queries []string // that were prepared
 }
 
 // prepare compiles a statement once for all requests.
@@ -126,6 +136,7 @@ func (g *register) prepare(query string) *sql.Stmt {
 	}
 	var stmt *sql.Stmt
 	stmt, g.err = g.db.PrepareContext(g.ctx, query)
+	g.queries = append(g.queries, query)
 	return stmt
 }
 

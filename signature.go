@@ -204,7 +204,7 @@ func (s TreeSignature) Marshal() ([]byte, error) {
 	alg := byte(0)
 	for i, name := range treeAlgorithms {
 		if name != "" && name == s.Algorithm {
-			alg = byte(i) //nolint:gosec // the table has three entries
+			alg = byte(i)
 		}
 	}
 	switch {
@@ -220,7 +220,7 @@ func (s TreeSignature) Marshal() ([]byte, error) {
 	b := make([]byte, 0, treeHeadSize+len(s.Path)*tlog.HashSize+plainSignatureSize)
 	b = append(b, treeVersion, alg)
 	b = binary.BigEndian.AppendUint16(b, uint16(s.Index)) //nolint:gosec // bounded above
-	b = binary.BigEndian.AppendUint16(b, uint16(s.Size))  //nolint:gosec // bounded above
+	b = binary.BigEndian.AppendUint16(b, uint16(s.Size))
 	b = append(b, s.Root[:]...)
 	b = append(b, s.Nonce[:]...)
 	for _, h := range s.Path {

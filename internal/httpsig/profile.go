@@ -148,7 +148,7 @@ func (m *Message) appendDerived(b []byte, name string) ([]byte, error) {
 		if m.Status < 100 || m.Status > 999 {
 			return b, refuse("@status is %d: three digits are due", m.Status)
 		}
-		return append(b, byte('0'+m.Status/100), byte('0'+m.Status/10%10), byte('0'+m.Status%10)), nil //nolint:gosec // digits
+		return append(b, byte('0'+m.Status/100), byte('0'+m.Status/10%10), byte('0'+m.Status%10)), nil
 	case "@method":
 		if m.Method == "" {
 			return b, refuse("@method is empty")

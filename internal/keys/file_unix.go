@@ -21,7 +21,7 @@ func readGuardedFile(path string, most int64) (text []byte, err error) {
 		return nil, err
 	}
 	// O_NONBLOCK so that a pipe in the file's place cannot hold us up; what was opened is what is then examined.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the file
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "key file %s is a symbolic link: name the file itself", path)
 	}
@@ -78,7 +78,7 @@ func writeNewFile(path string, text []byte) (err error) {
 		return err
 	}
 	temporary := filepath.Join(folder, "."+filepath.Base(path)+"."+rand.Text())
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return fmt.Errorf("writing a key file: %w", err)
 	}

@@ -75,7 +75,7 @@ func shake(t testing.TB, server, client *tls.Config) (seen, sees tls.ConnectionS
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -85,7 +85,7 @@ func shake(t testing.TB, server, client *tls.Config) (seen, sees tls.ConnectionS
 			return
 		}
 		s := tls.Server(conn, server)
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 		if serverErr = s.Handshake(); serverErr != nil {
 			return
 		}

@@ -16,10 +16,12 @@ import (
 // neither the number nor the presence of what was withheld; only the document itself stays, as {} or []. So {"cars":[]} keeps its
 // list under the path /cars, and not under /cars/*/plate alone.
 // Numbers and strings pass byte for byte, members in the register's order, white space between tokens goes.
-// The member resourceType of an object that a guard matched passes with it, so that the consumer can judge the same guard.
+// The member resourceType of a guarded object passes with the fields that its guard let through, so that the consumer can judge the
+// same guard.
 type Filter struct {
 	root   *node
 	fields []countersign.FieldPath
+	guards []uint32 // of each field, the levels of its guards as bits; nil for none
 }
 
 // CompileFilter makes the filter for a field list; see [CheckPath] for the syntax. Errors are CodeBadRequest or CodeTooLarge refusals.
@@ -28,11 +30,11 @@ func CompileFilter(fields []countersign.FieldPath) (*Filter, error) {
 		return nil, countersign.Refuse(countersign.CodeTooLarge, "the field list has %d paths: %d at most", len(fields), maxPaths)
 	}
 	sorted := countersign.SortFields(slices.Clone(fields))
-	root, err := buildTrie(sorted)
+	root, guards, err := buildTrie(sorted)
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{root, sorted}, nil
+	return &Filter{root, sorted, guards}, nil
 }
 
 // Fields is the sorted field list that the filter lets through.

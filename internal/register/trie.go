@@ -13,7 +13,7 @@ type node struct {
 	wild   *node            // every element, and every key that keys does not name
 	guards map[string]*node // by resource type; what is allowed without a guard is merged in
 	ends   []int32          // fields that end here, as indexes into Filter.fields
-	typed  bool             // reached through a guard: the member resourceType passes with the object
+	typed  bool             // reached through a guard: the member resourceType passes with what it guards
 }
 
 // child gives the node of an object's key, nil where nothing is allowed.
@@ -41,26 +41,32 @@ type trieBuilder struct {
 // maxNodes bounds the memory of one filter: only field lists that mix * with names at many levels come near it.
 const maxNodes = 1 << 14
 
-func buildTrie(fields []countersign.FieldPath) (*node, error) {
+// buildTrie gives the trie, and for each field the levels of its guards as bits; nil when there are none.
+func buildTrie(fields []countersign.FieldPath) (root *node, guards []uint32, err error) {
 	b := trieBuilder{known: make(map[string]*node)}
-	root := b.branch()
+	top := b.branch()
 	for i, f := range fields {
 		tokens, err := parsePath(f)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		at := root
+		at := top
 		for j, t := range tokens {
 			if j > 0 {
 				at = b.step(at, t)
 			}
 			if t.guard != "" {
-				at = b.guard(at, t.guard)
+				at = b.under(&at.guards, t.guard)
+				if guards == nil {
+					guards = make([]uint32, len(fields))
+				}
+				guards[i] |= 1 << j // maxPathTokens is 32
 			}
 		}
 		at.end = int32(i) //nolint:gosec // at most maxPaths
 	}
-	return b.node([]*branch{root}, false)
+	root, err = b.node([]*branch{top}, false)
+	return root, guards, err
 }
 
 func (b *trieBuilder) branch() *branch {
@@ -77,8 +83,6 @@ func (b *trieBuilder) step(at *branch, t token) *branch {
 	}
 	return b.under(&at.keys, t.key)
 }
-
-func (b *trieBuilder) guard(at *branch, typ string) *branch { return b.under(&at.guards, typ) }
 
 func (b *trieBuilder) under(m *map[string]*branch, key string) *branch {
 	if *m == nil {

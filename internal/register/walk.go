@@ -44,6 +44,9 @@ type walker struct {
 	out     []byte
 	hits    []uint64 // bit set over fields
 	fields  []countersign.FieldPath
+	guards  []uint32
+	level   int    // of the value that is being read; the document is 0
+	guarded uint32 // levels at which a guard let a field through, in the objects that are open
 	strict  bool
 	where   []string // of the excess, deepest first
 	scratch []byte
@@ -55,7 +58,7 @@ func newWalker(f *Filter, strict bool) *walker {
 	w := walkers.Get().(*walker)
 	w.strict = strict
 	if f != nil {
-		w.fields = f.fields
+		w.fields, w.guards = f.fields, f.guards
 	}
 	n := (len(w.fields) + 63) / 64
 	if cap(w.hits) < n {
@@ -100,6 +103,9 @@ func (w *walker) found() []countersign.FieldPath {
 func (w *walker) hit(n *node) {
 	for _, e := range n.ends {
 		w.hits[e/64] |= 1 << (e % 64)
+		if w.guards != nil {
+			w.guarded |= w.guards[e]
+		}
 	}
 }
 
@@ -168,7 +174,7 @@ func (w *walker) value(d *jsontext.Decoder, n *node) (kept bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		return w.guarded(raw, n)
+		return w.judged(raw, n)
 	case jsontext.KindBeginArray:
 		return w.array(d, n)
 	default:
@@ -185,18 +191,24 @@ func (w *walker) value(d *jsontext.Decoder, n *node) (kept bool, err error) {
 	}
 }
 
-// guarded reads an object again once its resource type is known: the type may stand behind what it decides about.
-func (w *walker) guarded(raw []byte, n *node) (bool, error) {
+// judged reads an object again once its resource type is known: the type may stand behind what it decides about.
+func (w *walker) judged(raw []byte, n *node) (bool, error) {
 	typ, err := w.resourceType(raw)
 	if err != nil {
 		return false, err
 	}
-	if g := n.guards[string(typ)]; g != nil {
-		n = g
-	}
 	r := readJSON(raw)
 	defer r.release()
-	return w.object(&r.dec, n)
+	g := n.guards[string(typ)]
+	if g == nil {
+		return w.object(&r.dec, n)
+	}
+	level := uint32(1) << w.level
+	outer := w.guarded
+	w.guarded &^= level
+	kept, err := w.object(&r.dec, g)
+	w.guarded |= outer
+	return kept, err
 }
 
 func (w *walker) resourceType(object []byte) ([]byte, error) {
@@ -242,8 +254,10 @@ func (w *walker) object(d *jsontext.Decoder, n *node) (kept bool, err error) {
 	if _, err := d.ReadToken(); err != nil {
 		return false, err
 	}
-	start, members, wrote := len(w.out), 0, false
+	start, members := len(w.out), 0
+	var typ span // of the member resourceType, where only a guard lets it pass
 	w.out = append(w.out, '{')
+	w.level++
 	for d.PeekKind() != jsontext.KindEndObject {
 		name, err := d.ReadValue()
 		if err != nil {
@@ -267,20 +281,19 @@ func (w *walker) object(d *jsontext.Decoder, n *node) (kept bool, err error) {
 			continue
 		}
 		mark := len(w.out)
-		if wrote {
+		if mark > start+1 {
 			w.out = append(w.out, ',')
 		}
 		at := len(w.out)
 		w.out = append(append(w.out, name...), ':')
 		named := len(w.out) - 1
 		if free {
-			// The guard has matched this very string; the object stays only if a listed field keeps it.
-			raw, err := d.ReadValue()
+			raw, err := d.ReadValue() // the very string that the guard matched
 			if err != nil {
 				return false, err
 			}
 			w.out = append(w.out, raw...)
-			wrote = true
+			typ = span{mark, len(w.out)}
 			continue
 		}
 		took, err := w.value(d, c)
@@ -298,12 +311,31 @@ func (w *walker) object(d *jsontext.Decoder, n *node) (kept bool, err error) {
 			w.out = w.out[:mark]
 			continue
 		}
-		wrote, kept = true, true
+		kept = true
 	}
+	w.level--
 	if _, err := d.ReadToken(); err != nil {
 		return false, err
 	}
+	if typ.end > 0 && kept && w.guarded&(1<<w.level) == 0 {
+		if w.strict {
+			w.where = append(w.where, resourceType)
+			return false, errExcess
+		}
+		w.cut(start, typ)
+	}
 	return w.close(n, start, members, kept, '}'), nil
+}
+
+// span is a member in w.out with the comma before it.
+type span struct{ begin, end int }
+
+// cut takes a member out of the object that began at start.
+func (w *walker) cut(start int, s span) {
+	if s.begin == start+1 && s.end < len(w.out) {
+		s.end++ // the first member has its comma behind it
+	}
+	w.out = append(w.out[:s.begin], w.out[s.end:]...)
 }
 
 func (w *walker) array(d *jsontext.Decoder, n *node) (kept bool, err error) {
@@ -312,6 +344,7 @@ func (w *walker) array(d *jsontext.Decoder, n *node) (kept bool, err error) {
 	}
 	start, members := len(w.out), 0
 	w.out = append(w.out, '[')
+	w.level++
 	for d.PeekKind() != jsontext.KindEndArray {
 		members++
 		mark := len(w.out)
@@ -339,6 +372,7 @@ func (w *walker) array(d *jsontext.Decoder, n *node) (kept bool, err error) {
 		}
 		kept = true
 	}
+	w.level--
 	if _, err := d.ReadToken(); err != nil {
 		return false, err
 	}

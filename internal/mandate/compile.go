@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cedar-policy/cedar-go/types"
+
 	"countersign.dev/countersign"
 )
 
@@ -44,6 +46,7 @@ type Policy struct {
 	services   map[countersign.ServiceID]*service
 	standing   map[route]*countersign.StandingDeclaration
 	programmes map[route][]*programme
+	entities   types.EntityMap // for rules
 }
 
 type route struct {
@@ -106,7 +109,7 @@ type service struct {
 	fields     map[countersign.FieldPath]field
 	categories []*category
 	grants     map[countersign.PurposeCode][]*grant
-	rules      []*rule
+	rules      map[countersign.PurposeCode][]*rule // by the purpose that they ask for first, or by none
 }
 
 type programme struct {
@@ -159,7 +162,7 @@ func build(d *countersign.Directory) *builder {
 		schemes: map[countersign.SchemeName]*scheme{}, categories: map[countersign.CategoryCode]*category{},
 		bases: map[countersign.BasisCode]bool{}, purposes: map[countersign.PurposeCode]*purpose{},
 		services: map[countersign.ServiceID]*service{}, standing: map[route]*countersign.StandingDeclaration{},
-		programmes: map[route][]*programme{},
+		programmes: map[route][]*programme{}, entities: types.EntityMap{},
 	}}
 	b.parties()
 	b.vocabulary()
@@ -169,6 +172,7 @@ func build(d *countersign.Directory) *builder {
 	}
 	b.declarations()
 	b.allProgrammes()
+	b.entities()
 	b.rules()
 	return b
 }
@@ -279,7 +283,7 @@ func (b *builder) service(s *countersign.Service) {
 	v := &service{
 		id: s.ID, personal: s.Subject.From != countersign.SubjectNone, answer: s.Subject.From == countersign.SubjectInAnswer, scheme: s.Subject.Scheme,
 		disabled: s.Disabled, assessed: s.Assessment != nil && !s.Assessment.IsZero(), fields: map[countersign.FieldPath]field{},
-		grants: map[countersign.PurposeCode][]*grant{},
+		grants: map[countersign.PurposeCode][]*grant{}, rules: map[countersign.PurposeCode][]*rule{},
 	}
 	b.p.services[s.ID] = v
 	b.serviceCategories(s, v, ref)

@@ -47,7 +47,7 @@ func (p *Policy) Decide(q *Question) Decision {
 	}
 	d.Retention = time.Duration(u.Retention)
 	d.NeedsQuorum = a.kind == countersign.MandateWarrant || d.Special && a.kind != countersign.MandateEmergency
-	s.forbid(q, &d)
+	p.forbid(q, s, &d)
 	if len(d.Reasons) > 0 {
 		d.Fields, d.Writes = nil, nil
 		return d

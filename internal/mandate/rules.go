@@ -49,12 +49,12 @@ action ask appliesTo {
 };
 `
 
-// rule is one Cedar policy that forbids, with what its scope asks of the parties, so that a decision evaluates only rules that can match.
+// rule is one Cedar policy that forbids. Services keep their rules by the purpose that a rule asks for before anything else, so that a
+// decision evaluates only what can match.
 type rule struct {
-	id        string
+	id        cedar.PolicyID
 	policy    *cedar.Policy
-	principal types.EntityUID // zero for any
-	purpose   string          // the first thing that it asks of the context, if that is an equality of the purpose
+	principal types.EntityUID
 }
 
 const (
@@ -112,20 +112,26 @@ func (b *builder) rules() {
 
 // attach hands the rule to every service that its resource scope reaches.
 func (b *builder) attach(id string, policy *cedar.Policy, tree *ast.Policy) {
-	r := &rule{id: id, policy: policy, purpose: firstPurpose(tree)}
-	switch s := tree.Principal.(type) {
-	case ast.ScopeTypeEq:
-		r.principal = s.Entity
-	case ast.ScopeTypeIn:
-		r.principal = s.Entity
-	case ast.ScopeTypeIsIn:
-		r.principal = s.Entity
-	}
+	r := &rule{id: cedar.PolicyID(id), policy: policy, principal: principalOf(tree)}
+	purpose := countersign.PurposeCode(firstPurpose(tree))
 	for _, v := range b.p.services {
 		if reaches(tree.Resource, v.id) {
-			v.rules = append(v.rules, r)
+			v.rules[purpose] = append(v.rules[purpose], r)
 		}
 	}
+}
+
+// principalOf is the entity that a policy's scope wants the consumer to be or to belong to; zero for any.
+func principalOf(tree *ast.Policy) types.EntityUID {
+	switch s := tree.Principal.(type) {
+	case ast.ScopeTypeEq:
+		return s.Entity
+	case ast.ScopeTypeIn:
+		return s.Entity
+	case ast.ScopeTypeIsIn:
+		return s.Entity
+	}
+	return types.EntityUID{}
 }
 
 func reaches(scope ast.IsResourceScopeNode, id countersign.ServiceID) bool {
@@ -189,40 +195,49 @@ func firstPurpose(tree *ast.Policy) string {
 	return ""
 }
 
-// forbid evaluates the rules of a service against a question that the matrix would answer, and adds a reason for each that forbids.
-//
-// A rule whose evaluation fails forbids too: what cannot be judged is refused.
-func (v *service) forbid(q *Question, d *Decision) {
-	var request cedar.Request
-	var entities types.EntityMap
-	for _, r := range v.rules {
-		if r.purpose != "" && r.purpose != string(q.Purpose) {
-			continue
-		}
-		if r.principal.Type != "" && !within(r.principal, typeSubsystem, q.Consumer.String(), q.Consumer) {
-			continue
-		}
-		if entities == nil {
-			request, entities = v.request(q, d), v.entities(q)
-		}
-		_, diag := cedar.Authorize(one{r}, entities, request)
-		switch {
-		case len(diag.Errors) > 0:
-			d.Rules = append(d.Rules, r.id)
-			d.refuse(countersign.CodeForbiddenRule, "rule "+r.id, "the rule "+r.id+" cannot be evaluated for this question, which therefore is refused")
-		case len(diag.Reasons) > 0:
-			d.Rules = append(d.Rules, r.id)
-			d.refuse(countersign.CodeForbiddenRule, "rule "+r.id, "the rule "+r.id+" of the federation forbids this")
+// applicable are the rules that can match a question, in their order.
+type applicable []*rule
+
+// All yields the rules.
+func (a applicable) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
+	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
+		for _, r := range a {
+			if !yield(r.id, r.policy) {
+				return
+			}
 		}
 	}
 }
 
-// one is a set of a single rule.
-type one struct{ r *rule }
-
-// All yields the rule.
-func (o one) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
-	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) { yield(cedar.PolicyID(o.r.id), o.r.policy) }
+// forbid evaluates the rules of a service against a question that the matrix would answer, and adds a reason for each that forbids.
+//
+// A rule whose evaluation fails forbids too: what cannot be judged is refused.
+func (p *Policy) forbid(q *Question, v *service, d *Decision) {
+	var rules applicable
+	consumer, member := types.String(q.Consumer.String()), types.String(q.Consumer.MemberID.String())
+	for _, some := range [][]*rule{v.rules[""], v.rules[q.Purpose]} {
+		for _, r := range some {
+			// What the scope asks of the principal is compared first, because that is cheap; Cedar compares it again.
+			if r.principal.Type == typeMember && r.principal.ID != member || r.principal.Type == typeSubsystem && r.principal.ID != consumer {
+				continue
+			}
+			rules = append(rules, r)
+		}
+	}
+	if len(rules) == 0 {
+		return
+	}
+	_, diag := cedar.Authorize(rules, p.entities, v.request(q, d))
+	for _, e := range diag.Errors {
+		id := string(e.PolicyID)
+		d.Rules = append(d.Rules, id)
+		d.refuse(countersign.CodeForbiddenRule, "rule "+id, "the rule "+id+" cannot be evaluated for this question, which therefore is refused")
+	}
+	for _, r := range diag.Reasons {
+		id := string(r.PolicyID)
+		d.Rules = append(d.Rules, id)
+		d.refuse(countersign.CodeForbiddenRule, "rule "+id, "the rule "+id+" of the federation forbids this")
+	}
 }
 
 func (v *service) request(q *Question, d *Decision) cedar.Request {
@@ -247,21 +262,23 @@ func (v *service) request(q *Question, d *Decision) cedar.Request {
 	}
 }
 
-func (v *service) entities(q *Question) types.EntityMap {
-	consumer, provider := q.Consumer, v.id.SubsystemID
-	m := types.EntityMap{}
-	member := func(id countersign.MemberID) types.EntityUID {
-		uid := types.NewEntityUID(typeMember, types.String(id.String()))
-		m[uid] = types.Entity{UID: uid}
-		return uid
+// entities are all parties and services with what they belong to, for rules to look up.
+func (b *builder) entities() {
+	m := b.p.entities
+	uid := func(typ types.EntityType, id string) types.EntityUID {
+		return types.NewEntityUID(typ, types.String(id))
 	}
-	subsystem := func(id countersign.SubsystemID) types.EntityUID {
-		uid := types.NewEntityUID(typeSubsystem, types.String(id.String()))
-		m[uid] = types.Entity{UID: uid, Parents: types.NewEntityUIDSet(member(id.MemberID))}
-		return uid
+	add := func(u types.EntityUID, parents ...types.EntityUID) {
+		m[u] = types.Entity{UID: u, Parents: types.NewEntityUIDSet(parents...)}
 	}
-	subsystem(consumer)
-	uid := types.NewEntityUID(typeService, types.String(v.id.String()))
-	m[uid] = types.Entity{UID: uid, Parents: types.NewEntityUIDSet(subsystem(provider))}
-	return m
+	for id := range b.p.members {
+		add(uid(typeMember, id.String()))
+		add(uid(typeSubsystem, id.String()), uid(typeMember, id.String())) // a client of three parts is the member itself
+	}
+	for id := range b.p.subsystems {
+		add(uid(typeSubsystem, id.String()), uid(typeMember, id.MemberID.String()))
+	}
+	for id := range b.p.services {
+		add(uid(typeService, id.String()), uid(typeSubsystem, id.SubsystemID.String()))
+	}
 }

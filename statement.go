@@ -189,7 +189,7 @@ type wireStatement struct {
 	Directory                       uint64
 }
 
-// Encode writes the statement in deterministic CBOR: an array of 22 elements in the order of docs/spec/protocol.md.
+// Encode writes the statement in deterministic CBOR: an array of 23 elements in the order of docs/spec/protocol.md.
 func (s *Statement) Encode() []byte {
 	return encodeCBOR(&wireStatement{
 		Version: statementVersion, Exchange: s.Exchange[:], Consumer: s.Consumer.String(), Service: s.Service.String(),
@@ -209,6 +209,9 @@ func ParseStatement(b []byte) (*Statement, error) {
 	}
 	if w.Version != statementVersion {
 		return nil, Refuse(CodeBadRequest, "statement version %d is not known here: this program reads version %d", w.Version, statementVersion)
+	}
+	if w.OnBehalfOf == nil || w.Fields == nil || w.Reasons == nil {
+		return nil, Refuse(CodeBadRequest, "the statement holds null where a list is due: an empty list is an array of no elements")
 	}
 	s := &Statement{
 		OnBehalfOf: w.OnBehalfOf, Subject: w.Subject, Purpose: PurposeCode(w.Purpose), Basis: BasisCode(w.Basis), Case: CaseRef(w.Case),

@@ -234,10 +234,12 @@ func (s *service) release(q *Question, grants []*grant, a authority, d *Decision
 	writing := q.Method != "GET" && q.Method != "HEAD" && q.Method != "OPTIONS"
 	needed := kinds(0)
 	blank := 0
+	used := a.mandate == nil
 	pass := func(f *grantField) bool {
 		why, missing := a.refuses(f, q.Standing)
 		if why == "" {
 			d.count(f.category, f.cell)
+			used = used || f.cell.kinds.has(a.kind)
 			return true
 		}
 		needed |= missing
@@ -266,6 +268,10 @@ func (s *service) release(q *Question, grants []*grant, a authority, d *Decision
 	}
 	d.Fields, d.Writes = countersign.SortFields(d.Fields), countersign.SortFields(d.Writes)
 	if len(d.Fields)+len(d.Writes) > 0 {
+		if !used {
+			// An authority that opens nothing would only colour the record: an emergency beside an everyday question, for instance.
+			d.refuse(countersign.CodeMandateInvalid, a.kind.String()+" "+string(a.ref.ID), "nothing here asks for a "+a.kind.String()+": ask without it")
+		}
 		return
 	}
 	ref := "service " + s.id.String() + ", grant for " + string(q.Purpose)
@@ -286,6 +292,9 @@ func (s *service) release(q *Question, grants []*grant, a authority, d *Decision
 // releaseOpen lets the whole body of an open service pass, if every category of it is open and has a cell.
 func (s *service) releaseOpen(q *Question, g *grant, a authority, writing bool, d *Decision) {
 	u := q.Purpose
+	if a.mandate != nil {
+		d.refuse(countersign.CodeMandateInvalid, a.kind.String()+" "+string(a.ref.ID), "the service is about nobody: ask without a mandate")
+	}
 	for _, f := range g.whole {
 		if why, _ := a.refuses(&f, q.Standing); why != "" || f.category.class != countersign.ClassOpen {
 			if !slices.Contains(d.Codes(), countersign.CodeForbiddenCell) {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -36,7 +38,7 @@ func newVault(dir string) *vault { return &vault{dir: dir, months: map[Month]tin
 
 func (v *vault) path(m Month) string { return filepath.Join(v.dir, m.String()+".key") }
 
-// month gives the envelope of a month, making its key where create is set and there is none.
+// month gives the wrapping key of a month, making it where create is set and there is none.
 func (v *vault) month(m Month, create bool) (tink.AEAD, error) {
 	v.mu.RLock()
 	a := v.months[m]
@@ -67,9 +69,8 @@ func (v *vault) month(m Month, create bool) (tink.AEAD, error) {
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the key file of %s holds no key that wraps", m)
 	}
-	envelope := aead.NewKMSEnvelopeAEAD2(aead.AES256GCMKeyTemplate(), wrapping)
-	v.months[m] = envelope
-	return envelope, nil
+	v.months[m] = wrapping
+	return wrapping, nil
 }
 
 func newMonthKey(path string) ([]byte, error) {
@@ -90,27 +91,63 @@ func newMonthKey(path string) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// seal encrypts under a fresh key. The context (associated data) binds the ciphertext to its place.
+// A sealed text is: version 1 (1 byte) || the data key wrapped by the month's key (72 bytes) || nonce, ciphertext and tag of
+// AES-256-GCM under the data key. The context is associated data of both, so that neither text nor key can be moved to another place.
+const (
+	sealVersion = 1
+	dataKeySize = 32
+	wrappedSize = 24 + dataKeySize + 16
+)
+
+// seal encrypts under a fresh key.
 func (v *vault) seal(m Month, plain, context []byte) ([]byte, error) {
-	a, err := v.month(m, true)
+	wrapping, err := v.month(m, true)
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the record cannot be sealed: the keys of expiry months need a folder that this program may write to and nobody else")
 	}
-	sealed, err := a.Encrypt(plain, context)
+	var dataKey [dataKeySize]byte
+	_, _ = rand.Read(dataKey[:]) // crypto/rand.Read never fails (Go 1.24)
+	wrapped, err := wrapping.Encrypt(dataKey[:], context)
+	if err == nil && len(wrapped) != wrappedSize {
+		err = fmt.Errorf("a wrapped key has %d bytes where %d are due", len(wrapped), wrappedSize)
+	}
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "a record cannot be sealed")
 	}
-	return sealed, nil
+	data, err := subtle.NewAESGCM(dataKey[:])
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "a record cannot be sealed")
+	}
+	text, err := data.Encrypt(plain, context)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "a record cannot be sealed")
+	}
+	out := make([]byte, 0, 1+wrappedSize+len(text))
+	return append(append(append(out, sealVersion), wrapped...), text...), nil
 }
 
 func (v *vault) open(m Month, sealed, context []byte) ([]byte, error) {
-	a, err := v.month(m, false)
+	wrapping, err := v.month(m, false)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := a.Decrypt(sealed, context)
-	if err != nil {
+	changed := func(err error) ([]byte, error) {
 		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "a record does not open under the key of %s: the store or the key was changed", m)
+	}
+	if len(sealed) < 1+wrappedSize || sealed[0] != sealVersion {
+		return changed(nil)
+	}
+	dataKey, err := wrapping.Decrypt(sealed[1:1+wrappedSize], context)
+	if err != nil {
+		return changed(err)
+	}
+	data, err := subtle.NewAESGCM(dataKey)
+	if err != nil {
+		return changed(err)
+	}
+	plain, err := data.Decrypt(sealed[1+wrappedSize:], context)
+	if err != nil {
+		return changed(err)
 	}
 	return plain, nil
 }

@@ -104,13 +104,14 @@ func OpenSQLite(ctx context.Context, path string, o Options) (_ *SQLite, err err
 	return s, nil
 }
 
+func (s *SQLite) dsn(more ...string) string {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "cache_size(-16384)"}, more...)}
+	return (&url.URL{Scheme: "file", Path: s.path, RawQuery: q.Encode()}).String()
+}
+
 func (s *SQLite) connect(ctx context.Context) (err error) {
-	dsn := func(more ...string) string {
-		q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "cache_size(-16384)"}, more...)}
-		return (&url.URL{Scheme: "file", Path: s.path, RawQuery: q.Encode()}).String()
-	}
 	// wal_autocheckpoint(0): moving the write-ahead log into the database is not to stop a commit. See maintain.
-	s.write, err = sql.Open("sqlite", dsn("journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)"))
+	s.write, err = sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)"))
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
@@ -118,11 +119,17 @@ func (s *SQLite) connect(ctx context.Context) (err error) {
 	if err := s.write.PingContext(ctx); err != nil {
 		return refuse(err, "opening the store")
 	}
-	s.pool, err = sql.Open("sqlite", dsn("query_only(1)", "wal_autocheckpoint(0)"))
-	if err != nil {
+	return s.connectReaders(ctx)
+}
+
+func (s *SQLite) connectReaders(ctx context.Context) (err error) {
+	if s.pool, err = sql.Open("sqlite", s.dsn("query_only(1)", "wal_autocheckpoint(0)")); err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
 	s.pool.SetMaxOpenConns(4)
+	if err := s.pool.PingContext(ctx); err != nil {
+		return refuse(err, "opening the store")
+	}
 	return nil
 }
 
@@ -267,6 +274,9 @@ func (s *statement) rows(f func(row []driver.Value) error, values ...driver.Valu
 func (s *SQLite) writerLocked(ctx context.Context) (*writer, error) {
 	if s.raw != nil {
 		return s.raw, nil
+	}
+	if s.write == nil {
+		return nil, s.errReadOnly()
 	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {

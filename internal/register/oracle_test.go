@@ -254,12 +254,17 @@ func drawPath(t *rapid.T) countersign.FieldPath {
 	return countersign.FieldPath(b.String())
 }
 
+const deepest = 5
+
 func drawValue(t *rapid.T, depth int) any {
-	kinds := 6
-	if depth == 0 {
-		kinds = 4
+	least, most := 0, 7
+	switch depth {
+	case 0:
+		most = 3
+	case deepest:
+		least = 4
 	}
-	switch rapid.IntRange(0, kinds-1).Draw(t, "kind") {
+	switch rapid.IntRange(least, most).Draw(t, "kind") {
 	case 0:
 		return nil
 	case 1:
@@ -276,7 +281,7 @@ func drawValue(t *rapid.T, depth int) any {
 		return list
 	}
 	m := make(map[string]any)
-	for range rapid.IntRange(0, 4).Draw(t, "members") {
+	for range rapid.IntRange(0, 3).Draw(t, "members") {
 		m[someKeys.Draw(t, "key")] = drawValue(t, depth-1)
 	}
 	if rapid.IntRange(0, 1).Draw(t, "resource") == 0 {
@@ -285,21 +290,64 @@ func drawValue(t *rapid.T, depth int) any {
 	return m
 }
 
+// drawPathInto follows a document for some way, so that paths end where there is something.
+func drawPathInto(t *rapid.T, v any) countersign.FieldPath {
+	var b strings.Builder
+	guard := func(v any) {
+		m, ok := v.(map[string]any)
+		if typ, _ := m["resourceType"].(string); ok && typ != "" && rapid.IntRange(0, 1).Draw(t, "guard") == 0 {
+			b.WriteString("[" + typ + "]")
+		}
+	}
+	for depth := 0; depth < 8; depth++ {
+		var next any
+		token := "*"
+		switch v := v.(type) {
+		case map[string]any:
+			if len(v) == 0 {
+				return countersign.FieldPath(b.String())
+			}
+			key := rapid.SampledFrom(slices.Sorted(maps.Keys(v))).Draw(t, "member")
+			next = v[key]
+			if rapid.IntRange(0, 4).Draw(t, "star") > 0 {
+				token = escapeToken(key)
+			}
+		case []any:
+			if len(v) == 0 {
+				return countersign.FieldPath(b.String())
+			}
+			next = rapid.SampledFrom(v).Draw(t, "element")
+		default:
+			return countersign.FieldPath(b.String())
+		}
+		guard(v)
+		b.WriteString("/" + token)
+		v = next
+	}
+	return countersign.FieldPath(b.String())
+}
+
 func TestFilterIsItsRule(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fields := make([]countersign.FieldPath, rapid.IntRange(0, 6).Draw(t, "fields"))
-		for i := range fields {
-			fields[i] = drawPath(t)
-		}
-		body, err := json.Marshal(drawValue(t, 5))
+		v := drawValue(t, deepest)
+		body, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// encoding/json sorts keys; the type must be able to come last.
-		if rapid.Bool().Draw(t, "reverse") {
-			body = reversed(t, body)
+		// encoding/json sorts keys; the type must be able to come first.
+		turned := reversed(t, body)
+		for range 20 {
+			fields := make([]countersign.FieldPath, rapid.IntRange(0, 5).Draw(t, "fields"))
+			for i := range fields {
+				if rapid.IntRange(0, 3).Draw(t, "anywhere") == 0 {
+					fields[i] = drawPath(t)
+				} else {
+					fields[i] = drawPathInto(t, v)
+				}
+			}
+			holds(t, fields, body)
+			holds(t, fields, turned)
 		}
-		holds(t, fields, body)
 	})
 }
 

@@ -116,6 +116,9 @@ func parseToken(text string) (t token, why string) {
 		}
 	}
 	t.key = b.String()
+	if len(t.key) > 1 && strings.Trim(t.key, "*") == "" {
+		return t, "two stars stand for nothing here; write a * for each level"
+	}
 	// One path has one spelling: field lists are compared and signed as text.
 	if escapeToken(t.key) != text {
 		return t, "~2 is only for a key that is '*' alone"

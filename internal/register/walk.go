@@ -46,7 +46,7 @@ type walker struct {
 	fields  []countersign.FieldPath
 	guards  []uint32
 	level   int    // of the value that is being read; the document is 0
-	guarded uint32 // levels at which a guard let a field through, in the objects that are open
+	guarded uint32 // levels at which a guard let a field through, as far as the open objects go
 	strict  bool
 	where   []string // of the excess, deepest first
 	scratch []byte
@@ -203,12 +203,8 @@ func (w *walker) judged(raw []byte, n *node) (bool, error) {
 	if g == nil {
 		return w.object(&r.dec, n)
 	}
-	level := uint32(1) << w.level
-	outer := w.guarded
-	w.guarded &^= level
-	kept, err := w.object(&r.dec, g)
-	w.guarded |= outer
-	return kept, err
+	w.guarded &^= 1 << w.level // what an earlier object at this level let through does not count here
+	return w.object(&r.dec, g)
 }
 
 func (w *walker) resourceType(object []byte) ([]byte, error) {

@@ -119,6 +119,14 @@ func memberBytes(m ledger.BudgetMember) []byte {
 	return m[:]
 }
 
+// notNull writes an empty text as that, not as NULL.
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
 func (w *writer) insertEntry(e *ledger.EntryRow) error {
 	var exchange, tag, expires, record driver.Value
 	if e.Exchange != (countersign.ExchangeID{}) {
@@ -142,7 +150,7 @@ func (s *SQLite) claim(w *writer, now time.Time, c *ledger.Claim) error {
 	var fresh int64
 	var err error
 	if c.Intent {
-		fresh, err = w.intend.exec(c.Exchange[:], int64(countersign.MillisOf(now)), c.Sealed)
+		fresh, err = w.intend.exec(c.Exchange[:], int64(countersign.MillisOf(now)), notNull(c.Sealed))
 	} else {
 		fresh, err = w.reserve.exec(c.Exchange[:], int64(countersign.MillisOf(c.Until)), c.By)
 	}

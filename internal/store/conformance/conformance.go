@@ -21,8 +21,9 @@ type Opener func(t *testing.T) (s ledger.Store, closeStore func())
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
+// id is the n-th exchange's: later ones sort later.
 func id(n int) (x countersign.ExchangeID) {
-	x = countersign.NewExchangeID(noon.Add(time.Duration(n) * time.Millisecond))
+	x[4], x[5], x[6], x[15] = byte(n>>8), byte(n), 0x70, 1
 	return x
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -266,9 +267,9 @@ func (w *world) change(edit func(*countersign.Directory)) *ceremony.Report {
 
 func (w *world) root() []byte {
 	w.t.Helper()
-	a, err := w.folder.LoadApproval()
+	raw, err := os.ReadFile(w.folder.FirstRoot())
 	w.must(err)
-	return a.Roots[0]
+	return raw
 }
 
 func (w *world) client(folder string) *federation.Client {
@@ -301,4 +302,13 @@ func mustKeyID(t testing.TB, name string) countersign.KeyID {
 func randomPin(n int) countersign.Pin {
 	sum := sha256.Sum256(fmt.Appendf(nil, "pin %d", n))
 	return countersign.Pin(base64.RawURLEncoding.EncodeToString(sum[:]))
+}
+
+func encodeDates(t testing.TB, d federation.Dates) json.RawMessage {
+	t.Helper()
+	raw, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }

@@ -156,6 +156,16 @@ func named(hops []string, key string) bool {
 	return false
 }
 
+// CloseAfterChunks ends the connection after the answer to a request whose body came in chunks. Each gateway calls it before it answers.
+//
+// SPEC: RFC 9112 6.1: a server that gets Transfer-Encoding together with Content-Length must close the connection after responding.
+// net/http forgets that both were sent, so every chunked request is treated as if: what follows on its connection may be smuggled.
+func CloseAfterChunks(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // CheckPersonalRequest refuses what would keep a gateway from reading a request for personal data: an encoded body, several body types.
 // Errors are refusals with [countersign.CodeUnsupportedMedia].
 func CheckPersonalRequest(h http.Header) error {

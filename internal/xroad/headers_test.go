@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -180,6 +181,19 @@ func TestCheckPersonalRequest(t *testing.T) {
 	}
 	if err := CheckPersonalRequest(header("Content-Type: a/b", "Content-Type: c/d")); !errors.Is(err, countersign.CodeBadRequest) {
 		t.Error(err)
+	}
+}
+
+func TestCloseAfterChunks(t *testing.T) {
+	for encoding, want := range map[string]string{"": "", "chunked": "close"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil)
+		if encoding != "" {
+			r.TransferEncoding = []string{encoding}
+		}
+		CloseAfterChunks(w, r)
+		if got := w.Header().Get("Connection"); got != want {
+			t.Errorf("Transfer-Encoding %q: Connection %q", encoding, got)
+		}
 	}
 }
 

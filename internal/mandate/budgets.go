@@ -79,23 +79,16 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 	if official == "" {
 		official = noOfficial
 	}
-	perMinute, perDay := defaultPollsPerMinute, defaultPollsPerDay
-	if purpose.Polling != nil {
-		perMinute, perDay = purpose.Polling.PerMinute, purpose.Polling.PerDay
-	}
-	linkage := p.caps.Linkage
-	if purpose.Linkage > 0 {
-		linkage = purpose.Linkage
-	}
+	polling := pollingOf(purpose)
 	poll := []string{member, official, q.Service.String(), subject}
 	b := make([]BudgetSpec, 0, 6)
 	b = append(b,
 		BudgetSpec{Name: BudgetPeopleOfficial, KeyParts: []string{member, official}, Window: time.Hour, Limit: p.caps.PeopleOfficial, DistinctPart: subject},
 		BudgetSpec{Name: BudgetPeopleMember, KeyParts: []string{member}, Window: time.Hour, Limit: p.caps.PeopleMember, DistinctPart: subject},
-		BudgetSpec{Name: BudgetPollMinute, KeyParts: poll, Window: time.Minute, Limit: perMinute},
-		BudgetSpec{Name: BudgetPollDay, KeyParts: poll, Window: day, Limit: perDay},
+		BudgetSpec{Name: BudgetPollMinute, KeyParts: poll, Window: time.Minute, Limit: polling.PerMinute},
+		BudgetSpec{Name: BudgetPollDay, KeyParts: poll, Window: day, Limit: polling.PerDay},
 		// Only the consumer's gateway sees all the registers that its member asks.
-		BudgetSpec{Name: BudgetLinkage, KeyParts: []string{member, subject}, Window: day, Limit: linkage,
+		BudgetSpec{Name: BudgetLinkage, KeyParts: []string{member, subject}, Window: day, Limit: p.linkageOf(purpose),
 			DistinctPart: q.Service.SubsystemID.String(), Side: countersign.SideConsumer},
 	)
 	if kind == countersign.MandateEmergency {

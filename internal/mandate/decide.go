@@ -278,7 +278,7 @@ func (s *service) release(q *Question, grants []*grant, a authority, d *Decision
 	switch {
 	case needed != 0:
 		d.refuse(countersign.CodeNoMandate, ref, "what the purpose "+string(q.Purpose)+" may see here needs "+needed.String())
-	case blank > 0:
+	case blank > 0 && blank == len(d.Withheld):
 		if !slices.Contains(d.Codes(), countersign.CodeForbiddenCell) {
 			d.refuse(countersign.CodeForbiddenCell, ref, "the purpose "+string(q.Purpose)+" may touch no category of the fields that are granted for it")
 		}

@@ -419,13 +419,16 @@ func TestOurNotesAreTheLibrarys(t *testing.T) {
 	}
 }
 
-func TestPolicy(t *testing.T) {
+type policyCase struct{ name, text, says string }
+
+// policies are policy texts, and what the refusal says of those that cannot be used.
+func policies() []policyCase {
 	key := vkey("population.example/log", 1, testKey("population.example/log"))
 	logLine := "log " + key + "\n"
 	w := func(name, key string, kind byte) string {
 		return "witness " + name + " " + vkey(name, kind, testKey(key)) + " https://" + name + ".example\n"
 	}
-	for _, c := range []struct{ name, text, says string }{
+	return []policyCase{
 		{"two organisations", logLine + quorumText(), ""},
 		{"one witness as quorum", logLine + w("bar", "bar", 4) + "quorum bar\n", ""},
 		{"comments and blank lines", "# logs\n\n" + logLine + "\n# witnesses\n" + quorumText(), ""},
@@ -450,7 +453,11 @@ func TestPolicy(t *testing.T) {
 		{"a witness without address", logLine + "witness bar " + vkey("bar", 4, testKey("bar")) + "\nquorum bar\n", "witness"},
 		{"a witness key that is none", logLine + "witness bar bar+00+!! https://bar.example\nquorum bar\n", "witness key"},
 		{"an unknown word", logLine + quorumText() + "trust everyone\n", "unknown keyword"},
-	} {
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	for _, c := range policies() {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := ParsePolicy([]byte(c.text))
 			if c.says == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -328,31 +329,26 @@ func (f *facts) institutions(d *countersign.Directory) {
 	f.log("directory", d.Log)
 }
 
+// caps are told as they act: a value left out and its default are the same.
 func (f *facts) caps(c countersign.Caps) {
 	e := effectiveCaps(c)
 	for _, x := range []struct {
 		what string
-		set  bool
 		v    countersign.Duration
 	}{
-		{"delay of notice", c.NoticeDelay != 0, e.NoticeDelay}, {"longest delay of notice", c.NoticeCap != 0, e.NoticeCap},
-		{"life of a warrant", c.WarrantLife != 0, e.WarrantLife}, {"review of an emergency", c.EmergencyReview != 0, e.EmergencyReview},
-		{"life of a record", c.RecordLife != 0, e.RecordLife}, {"waiting period", c.WaitingPeriod != 0, e.WaitingPeriod},
+		{"delay of notice", e.NoticeDelay}, {"longest delay of notice", e.NoticeCap}, {"life of a warrant", e.WarrantLife},
+		{"review of an emergency", e.EmergencyReview}, {"life of a record", e.RecordLife}, {"waiting period", e.WaitingPeriod},
 	} {
-		if x.set {
-			f.add(ChangeCap, x.what, time.Duration(x.v).String())
-		}
+		f.add(ChangeCap, x.what, time.Duration(x.v).String())
 	}
 	for _, x := range []struct {
-		what   string
-		set, v int
+		what string
+		v    int
 	}{
-		{"people per official and hour", c.PeopleOfficial, e.PeopleOfficial}, {"people per member and hour", c.PeopleMember, e.PeopleMember},
-		{"registers about one person in a day", c.Linkage, e.Linkage}, {"emergencies per member and day", c.EmergencyQuota, e.EmergencyQuota},
+		{"people per official and hour", e.PeopleOfficial}, {"people per member and hour", e.PeopleMember},
+		{"registers about one person in a day", e.Linkage}, {"emergencies per member and day", e.EmergencyQuota},
 	} {
-		if x.set != 0 {
-			f.add(ChangeCap, x.what, fmt.Sprint(x.v))
-		}
+		f.add(ChangeCap, x.what, strconv.Itoa(x.v))
 	}
 }
 

@@ -30,7 +30,14 @@ func CompileFilter(fields []countersign.FieldPath) (*Filter, error) {
 		return nil, countersign.Refuse(countersign.CodeTooLarge, "the field list has %d paths: %d at most", len(fields), maxPaths)
 	}
 	sorted := countersign.SortFields(slices.Clone(fields))
-	root, guards, err := buildTrie(sorted)
+	paths := make([][]token, len(sorted))
+	for i, f := range sorted {
+		var err error
+		if paths[i], err = parsePath(f); err != nil {
+			return nil, err
+		}
+	}
+	root, guards, err := buildTrie(paths)
 	if err != nil {
 		return nil, err
 	}

@@ -41,15 +41,11 @@ type trieBuilder struct {
 // maxNodes bounds the memory of one filter: only field lists that mix * with names at many levels come near it.
 const maxNodes = 1 << 14
 
-// buildTrie gives the trie, and for each field the levels of its guards as bits; nil when there are none.
-func buildTrie(fields []countersign.FieldPath) (root *node, guards []uint32, err error) {
+// buildTrie gives the trie, and for each path the levels of its guards as bits; nil when there are none.
+func buildTrie(paths [][]token) (root *node, guards []uint32, err error) {
 	b := trieBuilder{known: make(map[string]*node)}
 	top := b.branch()
-	for i, f := range fields {
-		tokens, err := parsePath(f)
-		if err != nil {
-			return nil, nil, err
-		}
+	for i, tokens := range paths {
 		at := top
 		for j, t := range tokens {
 			if j > 0 {
@@ -58,7 +54,7 @@ func buildTrie(fields []countersign.FieldPath) (root *node, guards []uint32, err
 			if t.guard != "" {
 				at = b.under(&at.guards, t.guard)
 				if guards == nil {
-					guards = make([]uint32, len(fields))
+					guards = make([]uint32, len(paths))
 				}
 				guards[i] |= 1 << j // maxPathTokens is 32
 			}

@@ -452,7 +452,7 @@ func TestTimeOuts(t *testing.T) {
 
 // A stream may last longer than the time-out, as long as it is never silent for that long.
 func TestStreamOutlivesTimeout(t *testing.T) {
-	const timeout = 150 * time.Millisecond
+	const timeout = 500 * time.Millisecond
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		tick := time.NewTicker(timeout / 5)
 		defer tick.Stop()

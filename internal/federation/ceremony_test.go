@@ -38,6 +38,7 @@ func refused(t *testing.T, err error, code countersign.Code, says ...string) {
 
 // A46: below the threshold nothing changes, and the message names who is missing.
 func TestThreshold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.removeMunicipality()
@@ -61,6 +62,7 @@ func TestThreshold(t *testing.T) {
 
 // One body's key, however often it signs and under whatever name, counts once; a stranger's not at all.
 func TestStolenBodyKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.removeMunicipality()
 	w.sign("bar", "bar", "bar")
@@ -96,6 +98,7 @@ func TestStolenBodyKey(t *testing.T) {
 
 // A thief of both online keys and of the web server cannot bring a document of his own to a client.
 func TestStolenOnlineKeys(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -142,6 +145,7 @@ func readAll(t *testing.T, folder string) map[string][]byte {
 
 // Each body signs a copy on its own machine and brings its signature back.
 func TestSignOnOwnMachine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.removeMunicipality()
 	for i, n := range []countersign.BodyName{"assembly", "ombudsman", "university"} {
@@ -180,6 +184,7 @@ func keylessRoot(t *testing.T, w *world) []byte {
 }
 
 func TestMergeOfAnotherProposal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.removeMunicipality()
 	own := filepath.Join(t.TempDir(), "copy")
@@ -192,6 +197,7 @@ func TestMergeOfAnotherProposal(t *testing.T) {
 }
 
 func TestTamperedStage(t *testing.T) {
+	t.Parallel()
 	for name, tamper := range map[string]func(t *testing.T, w *world){
 		"document": func(t *testing.T, w *world) {
 			for file, raw := range readAll(t, filepath.Join(w.folder.Staged(), "targets")) {
@@ -233,6 +239,7 @@ func addSchoolsGrant(d *countersign.Directory) error {
 }
 
 func TestProposeRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	now := w.clock.Now()
 	d := clone(t, document())
@@ -270,6 +277,7 @@ func TestProposeRefuses(t *testing.T) {
 
 // A body's key is rotated; the old one signs nothing any more, and clients follow through several rotations at once.
 func TestBodyRotation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -310,6 +318,7 @@ func TestBodyRotation(t *testing.T) {
 }
 
 func TestRotateOnlineAndRenew(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -334,6 +343,7 @@ func TestRotateOnlineAndRenew(t *testing.T) {
 
 // Publishing is repeated after a crash between its steps.
 func TestPublishTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, err := ceremony.RotateBody(w.folder, "bar", publicKey("bar 2"), ceremony.Options{}, w.clock.Now())
 	w.must(err)
@@ -354,6 +364,7 @@ func TestPublishTwice(t *testing.T) {
 
 // Nothing is served before the directory's own log has it (A47).
 func TestAnnouncedFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)

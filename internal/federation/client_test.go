@@ -25,6 +25,7 @@ import (
 )
 
 func TestFirstView(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	_, err := c.Current()
@@ -43,6 +44,7 @@ func TestFirstView(t *testing.T) {
 
 // An old timestamp, snapshot or document after a newer one is refused, and the newer one stays.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	before := filepath.Join(t.TempDir(), "before")
 	w.must(os.CopyFS(before, os.DirFS(w.folder.Served())))
@@ -77,6 +79,7 @@ func dropSchools(d *countersign.Directory) error {
 
 // A host that keeps showing the same signed state cannot hold a client back longer than the timestamp lives.
 func TestFreeze(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -97,6 +100,7 @@ func TestFreeze(t *testing.T) {
 
 // Signed parts of different states do not make a state.
 func TestMixAndMatch(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -124,6 +128,7 @@ func TestMixAndMatch(t *testing.T) {
 
 // A target that is cut, swollen or exchanged on its way is refused; the good one stays, on disk as well.
 func TestBrokenDownload(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	folder := t.TempDir()
 	w.view(w.client(folder))
@@ -152,6 +157,7 @@ func TestBrokenDownload(t *testing.T) {
 
 // A restart without network works on the cache until it expires, and not on a cache that somebody changed.
 func TestRestartOffline(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	folder := t.TempDir()
 	w.view(w.client(folder))
@@ -198,6 +204,7 @@ func documentDigest(t *testing.T, w *world) string {
 
 // What a crash left unreadable in the cache does not stop the client for ever.
 func TestUnreadableCache(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	folder := t.TempDir()
 	w.view(w.client(folder))
@@ -211,6 +218,7 @@ func TestUnreadableCache(t *testing.T) {
 
 // An outage is worked through until expiry, then refused, and the client resumes by itself.
 func TestOutageAndResume(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var down atomic.Bool
 	asked := make(chan struct{})
@@ -283,6 +291,7 @@ func forward(rw http.ResponseWriter, r *http.Request, target *url.URL) {
 
 // A48: a widening change waits its time, a narrowing one in the same document acts at once, and a restart forgets neither.
 func TestWaitingPeriod(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	folder := t.TempDir()
 	c := w.client(folder)
@@ -328,6 +337,7 @@ func TestWaitingPeriod(t *testing.T) {
 
 // The time of a waiting change comes although the directory is out of reach.
 func TestWaitingEndsDuringOutage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -348,6 +358,7 @@ func TestWaitingEndsDuringOutage(t *testing.T) {
 
 // Three bodies that sign a shorter wait do not shorten it for a client that has been looking.
 func TestShortenedWait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.client(t.TempDir())
 	w.view(c)
@@ -413,6 +424,7 @@ func (w *world) approveUnjudged(a *federation.Approval, raw []byte, dates federa
 
 // A document that breaks this program's rules is not taken, however many signed it.
 func TestSignedNonsense(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(*countersign.Directory){
 		"personal service without a selector": func(d *countersign.Directory) {
 			d.Services[0].Subject = countersign.Selector{From: countersign.SubjectNone}
@@ -447,6 +459,7 @@ func TestSignedNonsense(t *testing.T) {
 }
 
 func TestWrongRoot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for name, o := range map[string]federation.ClientOptions{
 		"no root":     {URL: w.server.URL, Root: []byte("{}"), Folder: t.TempDir(), Clock: w.clock},

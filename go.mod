@@ -54,6 +54,7 @@ require (
 	github.com/transparency-dev/formats v0.1.1 // indirect
 	github.com/ugorji/go/codec v1.3.2 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20261011100332-faecfb24eb49 // indirect
 	golang.org/x/mod v0.42.0 // indirect

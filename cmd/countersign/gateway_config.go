@@ -64,7 +64,12 @@ type clientConfig struct {
 
 type serviceConfig struct {
 	HTTP *upstream.Config `yaml:"http,omitempty"`
-	SQL  string           `yaml:"sql,omitempty"` // file of the declaration
+	SQL  *sqlConfig       `yaml:"sql,omitempty"`
+}
+
+type sqlConfig struct {
+	Database    string `yaml:"database"`    // SQLite file, opened read-only
+	Declaration string `yaml:"declaration"` // YAML file: the query, its columns, its path
 }
 
 func loadGatewayConfig(file string) (*gatewayConfig, error) {
@@ -107,7 +112,7 @@ func (c *gatewayConfig) check() error {
 		if _, err := countersign.ParseServiceID(id); err != nil {
 			return err
 		}
-		if (s.HTTP == nil) == (s.SQL == "") {
+		if (s.HTTP == nil) == (s.SQL == nil) {
 			return countersign.Refuse(countersign.CodeBadRequest, "services[%s] needs exactly one of http and sql", id)
 		}
 	}

@@ -29,6 +29,9 @@ type cli struct {
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
 
+	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
+	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
+
 	Version kong.VersionFlag `help:"Show the version."`
 }
 

@@ -105,9 +105,9 @@ func (c *Consumer) verify(q *question, gw *federation.Gateway, res *http.Respons
 // passing copies the headers of an answer that were the service's own.
 func passing(dst, src http.Header, personal bool) {
 	xroad.CopyResponseHeaders(dst, src, personal)
-	for _, own := range []string{"Content-Digest", "Signature", "Signature-Input", "Date", "Content-Length"} {
-		delete(dst, own)
-	}
+	dropSigned(dst)
+	delete(dst, "Date")
+	delete(dst, "Content-Length")
 }
 
 // checkContent checks what the signature covers by digest, the receipt, and that no more arrived than the signed field list says. It sets
@@ -189,7 +189,7 @@ func (c *Consumer) close(ctx context.Context, q *question, end closing) error {
 	}
 	_, err := c.Log.Append(ctx, ledger.Entry{
 		Leaf: leaf, Exchange: q.id, Tag: c.tag(end.statement.Subject), Record: record,
-		CloseIntent: end.kind != countersign.LeafRelease, NoPromise: true, Expires: end.statement.Answered.Time().Add(recordLife),
+		CloseIntent: end.kind != countersign.LeafRelease, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
 	if err != nil {
 		c.logFailure(ctx, "the consumer's record is not durable: nothing is handed over", q.id.String(), err)

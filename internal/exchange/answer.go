@@ -64,9 +64,6 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 	}
 	req.Header = make(http.Header, 12)
 	xroad.CopyRequestHeaders(req.Header, q.header, q.service.personal)
-	for _, own := range []string{"Content-Digest", "Signature", "Signature-Input"} {
-		delete(req.Header, own)
-	}
 	req.Header[xroad.HeaderService] = []string{xroad.EncodeService(q.target.Service)}
 	req.Header[xroad.HeaderRequestID] = []string{q.id.String()}
 	return reg.Ask(ctx, req)
@@ -101,11 +98,12 @@ func (p *Provider) filtered(rules *rulebook, q *question, d mandate.Decision, an
 		return out, nil
 	}
 	out.header = register.PersonalHeader(ans.Status, ans.Header)
-	if ans.Status < 200 || ans.Status > 299 || len(raw) == 0 {
-		out.header.Del("Content-Type") // an error's text is no declared field: the status alone passes
+	if len(raw) == 0 {
+		out.header.Del("Content-Type")
 		return out, nil
 	}
-	if q.service.Subject.From == countersign.SubjectInAnswer {
+	fine := ans.Status >= 200 && ans.Status <= 299
+	if fine && q.service.Subject.From == countersign.SubjectInAnswer {
 		if err := p.peopleIn(rules, q, raw, out); err != nil {
 			return nil, err
 		}
@@ -115,6 +113,10 @@ func (p *Provider) filtered(rules *rulebook, q *question, d mandate.Decision, an
 		return nil, err
 	}
 	out.body, out.fields, err = f.Apply(ans.Header.Get("Content-Type"), ans.Header, raw)
+	if err != nil && !fine { // the register's no is told by its status; a text that cannot be filtered stays behind
+		out.body, out.fields, err = nil, nil, nil
+		out.header.Del("Content-Type")
+	}
 	return out, err
 }
 

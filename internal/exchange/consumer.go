@@ -149,11 +149,11 @@ func (c *Consumer) statePurpose(rules *rulebook, q *question) error {
 		return err
 	}
 	if purpose == "" && basis == "" {
-		purpose, basis, ok := rules.policy.StandingFor(q.head.Client, q.target.Service)
+		d, ok := rules.policy.StandingFor(q.head.Client, q.target.Service)
 		if !ok {
 			return countersign.Refuse(countersign.CodeNoPurpose, "state the purpose and the legal basis in the headers %s and %s: this client has no standing declaration for this service", HeaderPurpose, HeaderBasis)
 		}
-		q.purpose, q.basis, q.standing = purpose, basis, true
+		q.purpose, q.basis, q.standing = d.Purpose, d.Basis, true
 		return nil
 	}
 	q.purpose, q.basis = countersign.PurposeCode(purpose), countersign.BasisCode(basis)

@@ -21,15 +21,13 @@ type Provider struct {
 	*Gateway
 	// Registers are the member's services by identifier. A service of the directory that has none here is refused as out of use.
 	Registers map[countersign.ServiceID]register.Register
-	// OpenAPI gives the description of a service of this member, or nil.
-	OpenAPI func(countersign.ServiceID) []byte
 
 	slots chan struct{}
 }
 
 // NewProvider makes a provider over a prepared gateway.
-func NewProvider(g *Gateway, registers map[countersign.ServiceID]register.Register, openAPI func(countersign.ServiceID) []byte) *Provider {
-	return &Provider{Gateway: g, Registers: registers, OpenAPI: openAPI, slots: make(chan struct{}, MaxInFlight)}
+func NewProvider(g *Gateway, registers map[countersign.ServiceID]register.Register) *Provider {
+	return &Provider{Gateway: g, Registers: registers, slots: make(chan struct{}, MaxInFlight)}
 }
 
 // ServeHTTP answers one signed question. Whoever is not a gateway of the directory, or signs wrongly, gets an unsigned error and is only
@@ -166,10 +164,19 @@ func (q *question) checkDigests(content httpsig.ContentDigest) error {
 	} else if content.Algorithm != httpsig.SHA256 || string(content.Sum) != string(q.body.sha256) {
 		return countersign.Refuse(countersign.CodeSignature, "the body is not the one that was signed")
 	}
+	q.signature = []byte(q.header.Get("Signature"))
+	dropSigned(q.header)
 	if q.hash != q.requestHash(q.header) {
 		return countersign.Refuse(countersign.CodeSignature, "a header or the path is not the one that was signed: the request hash differs")
 	}
 	return nil
+}
+
+// dropSigned removes the headers of a message's own signature, which are each hop's and reach neither service nor client.
+func dropSigned(h http.Header) {
+	for _, own := range []string{"Content-Digest", "Signature", "Signature-Input"} {
+		delete(h, own)
+	}
 }
 
 // requestHash is the X-Road request hash over the headers given.
@@ -217,7 +224,7 @@ func (p *Provider) reserve(ctx context.Context, q *question, d mandate.Decision,
 		Durable: q.method != http.MethodGet && q.method != http.MethodHead,
 	}
 	if refused == nil {
-		res.Budgets = p.budgets(d.Budgets, countersign.SideProvider)
+		res.Budgets = p.budgets(d.ProviderBudgets(), countersign.SideProvider)
 	}
 	return p.Log.Reserve(ctx, res)
 }
@@ -227,9 +234,6 @@ func (g *Gateway) budgets(specs []mandate.BudgetSpec, side countersign.Side) []l
 	out := make([]ledger.Budget, 0, len(specs))
 	for i := range specs {
 		s := &specs[i]
-		if !s.Applies(side) {
-			continue
-		}
 		b := ledger.Budget{Key: g.Log.BudgetKeyOf(side.String()+" "+s.Name, s.KeyParts...), Window: s.Window, Limit: s.Limit}
 		if s.DistinctPart != "" {
 			b.Member = g.Log.BudgetMemberOf(s.Name, s.DistinctPart)

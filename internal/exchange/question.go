@@ -15,23 +15,24 @@ import (
 
 // question is what was asked: the half of a statement that both gateways know before anything is answered.
 type question struct {
-	id       countersign.ExchangeID
-	method   string
-	target   xroad.Target
-	head     xroad.ClientHeaders
-	service  *offered
-	vars     xroad.Vars
-	metadata bool // listMethods, allowedMethods, getOpenAPI: no subject, purpose metadata
-	subject  countersign.SubjectID
-	purpose  countersign.PurposeCode
-	basis    countersign.BasisCode
-	standing bool
-	official countersign.Official
-	mandate  string // the header Countersign-Mandate, as presented
-	opening  opening
-	body     *body
-	hash     string // X-Road request hash, base64
-	header   http.Header
+	id        countersign.ExchangeID
+	method    string
+	target    xroad.Target
+	head      xroad.ClientHeaders
+	service   *offered
+	vars      xroad.Vars
+	metadata  bool // listMethods, allowedMethods, getOpenAPI: no subject, purpose metadata
+	subject   countersign.SubjectID
+	purpose   countersign.PurposeCode
+	basis     countersign.BasisCode
+	standing  bool
+	official  countersign.Official
+	mandate   string // the header Countersign-Mandate, as presented
+	opening   opening
+	body      *body
+	hash      string // X-Road request hash, base64
+	header    http.Header
+	signature []byte // of the request, as the provider received it
 }
 
 // statement completes the question with the provider's part: the text that both logs commit to.

@@ -62,7 +62,7 @@ func (g *Gateway) entry(q *question, a *answering, salt countersign.Salt, digest
 		Leaf: leaf, Exchange: q.id, Tag: g.tag(st.Subject),
 		Record: &ledger.Record{
 			Statement: text, Salt: salt, Half: a.Half, Rules: slices.Concat(d.Cells, d.Rules), Reasons: a.Reasons,
-			Directory: a.Directory, Official: q.official, RequestSignature: []byte(q.header.Get("Signature")),
+			Directory: a.Directory, Official: q.official, RequestSignature: q.signature,
 		},
 		Expires: a.Answered.Time().Add(recordLife),
 	}
@@ -105,7 +105,6 @@ func (p *Provider) recordOthers(ctx context.Context, q *question, a *answering, 
 		about := *q
 		about.subject = person
 		e := p.entry(&about, &own, countersign.JoinSalt(q.opening.Half, own.Half), nil, d, countersign.LeafExchange)
-		e.Secondary = true
 		if _, err := p.append(ctx, e, d); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/xroad"
 )
@@ -23,8 +24,11 @@ func randomHalf() (h countersign.SaltHalf) {
 	return h
 }
 
-// Dial makes the transport to one provider's gateway: TLS 1.3, that gateway's keys pinned, connections kept.
-type Dial func(gw *federation.Gateway) *http.Transport
+// Pins admits the TLS keys that the directory holds for one gateway at the moment of a handshake.
+type Pins func(keys.SPKIDigest) error
+
+// Dial makes the transport to one gateway: TLS 1.3, its keys pinned, connections kept.
+type Dial func(Pins) *http.Transport
 
 // peers keeps one transport for each gateway of the directory.
 type peers struct {
@@ -35,13 +39,16 @@ type peers struct {
 
 func newPeers(dial Dial) *peers { return &peers{dial: dial, by: map[string]*http.Transport{}} }
 
-func (p *peers) of(gw *federation.Gateway) *http.Transport {
+// of gives the transport to a gateway. Its pins are looked up at each handshake, so that a key that the directory has dropped opens no new
+// connection.
+func (p *peers) of(g *Gateway, gw *federation.Gateway) *http.Transport {
 	key := gw.Member.String() + "\x00" + string(gw.Name) + "\x00" + gw.URL
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, ok := p.by[key]
 	if !ok {
-		t = p.dial(gw)
+		member, name := gw.Member, gw.Name
+		t = p.dial(func(pin keys.SPKIDigest) error { return g.admitGateway(member, name, pin) })
 		p.by[key] = t
 	}
 	return t
@@ -112,6 +119,7 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	u.Path, u.RawPath, u.RawQuery, u.ForceQuery = path.decoded, path.raw, rawQuery, q.target.HasQuery && rawQuery == ""
 	h := make(http.Header, 24)
 	xroad.CopyRequestHeaders(h, q.header, q.service.personal)
+	dropSigned(h)
 	h[xroad.HeaderClient] = []string{xroad.EncodeSubsystem(q.head.Client)}
 	h[xroad.HeaderID] = []string{q.head.ID}
 	if q.head.UserID != "" && q.service.personal && !q.service.Disclose {
@@ -168,7 +176,7 @@ func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw 
 	if err != nil {
 		return err
 	}
-	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(d.Budgets, countersign.SideConsumer), Body: content})
+	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(d.ConsumerBudgets(), countersign.SideConsumer), Body: content})
 }
 
 // call sends the request once. A gateway never repeats a request of which a byte may have left: net/http's own retry on a connection that
@@ -186,7 +194,7 @@ func (c *Consumer) call(ctx context.Context, gw *federation.Gateway, req *http.R
 		},
 		WroteHeaders: func() { sent = true },
 	}
-	res, err := c.peers.of(gw).RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	res, err := c.peers.of(c.Gateway, gw).RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		cancel(nil)
 		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway does not answer")

@@ -49,24 +49,30 @@ func (p *Provider) serveStatus(w http.ResponseWriter, r *http.Request) error {
 	if st.Consumer.MemberID != member {
 		return notRecordedHere()
 	}
-	return p.writeStatus(w, stored, st, http.StatusOK)
+	return p.writeStatus(r.Context(), w, stored, st, http.StatusOK)
 }
 
 func notRecordedHere() error {
 	return countersign.Refuse(countersign.CodeUnknownService, "this gateway has no record of that exchange for the asking member")
 }
 
-// recorded finds one side's record of an exchange.
+// recorded finds one side's first record of an exchange.
 func (g *Gateway) recorded(ctx context.Context, id countersign.ExchangeID, side countersign.Side) (*ledger.Stored, *countersign.Statement, error) {
-	stored, err := g.Log.ByExchange(ctx, id, side)
+	all, err := g.Log.ByExchange(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := countersign.ParseStatement(stored.Record.Statement)
-	return stored, st, err
+	for _, stored := range all {
+		if stored.Leaf.Side != side || stored.Record == nil {
+			continue
+		}
+		st, err := countersign.ParseStatement(stored.Record.Statement)
+		return stored, st, err
+	}
+	return nil, nil, notRecordedHere()
 }
 
-func (p *Provider) writeStatus(w http.ResponseWriter, stored *ledger.Stored, st *countersign.Statement, status int) error {
+func (p *Provider) writeStatus(ctx context.Context, w http.ResponseWriter, stored *ledger.Stored, st *countersign.Statement, status int) error {
 	a := &answering{
 		Outcome: st.Outcome, Reasons: st.Reasons, Fields: st.Fields, Mandate: st.Mandate, Subject: st.Subject,
 		Answered: st.Answered, Half: stored.Record.Half, Directory: st.Directory,
@@ -75,9 +81,13 @@ func (p *Provider) writeStatus(w http.ResponseWriter, stored *ledger.Stored, st 
 	if err != nil {
 		return err
 	}
+	placed, err := p.Log.Promise(ctx, stored)
+	if err != nil {
+		return err
+	}
 	h := w.Header()
 	h[headerAnswer] = []string{text}
-	h[HeaderReceipt] = []string{promiseHeader(stored.Promise, stored.Signature)}
+	h[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
 	h[headerAnswerDigest] = []string{countersign.Digest(st.Answer).String()}
 	w.WriteHeader(status)
 	return nil
@@ -91,7 +101,7 @@ func (p *Provider) status(ctx context.Context, w http.ResponseWriter, q *questio
 	stored, st, err := p.recorded(ctx, q.id, countersign.SideProvider)
 	if err == nil && st.Consumer == q.head.Client {
 		w.Header().Set(xroad.HeaderCountersignError, countersign.CodeReplay.String())
-		if p.writeStatus(w, stored, st, http.StatusConflict) == nil {
+		if p.writeStatus(ctx, w, stored, st, http.StatusConflict) == nil {
 			return
 		}
 	}
@@ -127,7 +137,7 @@ func (p *Provider) Handler() http.Handler {
 	side := http.NewServeMux()
 	side.HandleFunc("GET "+PathStatus+"{id}", p.Status)
 	side.HandleFunc("GET "+PathProof+"{index}", p.Proof)
-	side.Handle("GET /log/", http.StripPrefix("/log", p.party(p.Log.PartyView())))
+	side.Handle("GET /log/", http.StripPrefix("/log", p.party(p.Log.Handler(ledger.ViewParty))))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would clean and redirect paths: questions go past it, byte for byte.
 		if len(r.RequestURI) > 4 && r.RequestURI[:4] == "/r1/" {
@@ -163,6 +173,18 @@ func (g *Gateway) Admit(pin keys.SPKIDigest) error {
 		return countersign.Refuse(countersign.CodeUnauthenticated, "the key belongs to no gateway of the directory")
 	}
 	return nil
+}
+
+// admitGateway admits the keys of one gateway of the directory.
+func (g *Gateway) admitGateway(member countersign.MemberID, name countersign.GatewayName, pin keys.SPKIDigest) error {
+	view, err := g.Directory.Current()
+	if err != nil {
+		return err
+	}
+	if gw, ok := view.GatewayByPin(pin); ok && gw.Member == member && gw.Name == name {
+		return nil
+	}
+	return countersign.Refuse(countersign.CodeSignature, "the gateway %s of %s presents a key that the directory does not hold for it", name, member)
 }
 
 // buildReceipt gathers the receipt of an exchange that the calling system asked.

@@ -55,7 +55,6 @@ func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rul
 	sig, err := p.Signer.Sign(done, countersign.DomainTrailer, trailerSigned(q.id, content))
 	if err == nil {
 		e := p.entry(q, a, salt, sum, d, countersign.LeafCompletion)
-		e.Secondary = true
 		_, err = p.Log.Append(done, e)
 	}
 	if err != nil {

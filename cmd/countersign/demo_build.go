@@ -1,0 +1,455 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/demo/country"
+	"countersign.dev/countersign/demo/law"
+	"countersign.dev/countersign/demo/registers"
+	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/federation/ceremony"
+	"countersign.dev/countersign/internal/keys"
+	"countersign.dev/countersign/internal/register/upstream"
+)
+
+// demoFile is DIR/demo.json: where everything of a demo is. Ports are chosen once and kept.
+type demoFile struct {
+	Instance  string                `json:"instance"`
+	Directory demoPart              `json:"directory"`
+	Witnesses map[string]demoPart   `json:"witnesses"`
+	Members   map[string]demoMember `json:"members"` // by member code
+	Policy    string                `json:"policy"`  // C2SP tlog-policy file of all logs, for countersign verify
+	Echo      *demoPart             `json:"echo,omitempty"`
+	Upstream  string                `json:"upstream,omitempty"` // of the benchmark's service, in a pair
+	PID       int                   `json:"pid,omitempty"`
+
+	dir string
+}
+
+type demoPart struct {
+	URL     string `json:"url"`
+	Admin   string `json:"admin,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	address string
+}
+
+type demoMember struct {
+	ID        countersign.MemberID `json:"id"`
+	Client    string               `json:"client"` // X-Road REST address for the member's systems
+	Peer      string               `json:"peer"`
+	Public    string               `json:"public"` // the log's tiles
+	Admin     string               `json:"admin"`
+	Register  string               `json:"register,omitempty"`
+	TokenFile string               `json:"tokenFile"` // token of the client ID/desk
+	Config    string               `json:"config"`
+	Keys      string               `json:"keys"`
+	PID       int                  `json:"pid,omitempty"`
+	RegPID    int                  `json:"registerPID,omitempty"`
+}
+
+func (d *demoFile) path(parts ...string) string {
+	return filepath.Join(append([]string{d.dir}, parts...)...)
+}
+
+func demoPath(dir string) string { return filepath.Join(dir, "demo.json") }
+
+// save writes demo.json whole or not at all.
+func (d *demoFile) save() error {
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	return federation.WriteFile(demoPath(d.dir), append(text, '\n'))
+}
+
+func loadDemo(dir string) (*demoFile, error) {
+	text, err := os.ReadFile(demoPath(dir))
+	if err != nil {
+		return nil, err
+	}
+	d := &demoFile{dir: dir}
+	return d, json.Unmarshal(text, d)
+}
+
+// demoPlan says which federation to make.
+type demoPlan struct {
+	people   int
+	agencies []string // member codes
+	upstream string   // of the bench service; makes a pair without registers
+}
+
+// buildDemo makes the federation in an empty folder, or finds the one that is there.
+func buildDemo(ctx context.Context, dir string, plan demoPlan, progress func(string)) (*demoFile, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	d, err := loadDemo(dir)
+	built := err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		d, err = planDemo(dir, plan)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if plan.upstream == "" {
+		if err := registers.Build(ctx, d.path("registers"), country.Config{People: plan.people}, tellProgress(progress)); err != nil {
+			return nil, err
+		}
+	}
+	if built {
+		return d, nil
+	}
+	progress("making keys, logs and the signed directory")
+	if err := d.found(ctx, plan); err != nil {
+		return nil, err
+	}
+	return d, d.save()
+}
+
+func tellProgress(progress func(string)) country.Progress {
+	last := ""
+	return func(stage string, done, total int) {
+		line := stage
+		if total > 0 {
+			line = fmt.Sprintf("%s %d%%", stage, done*100/total/10*10)
+		}
+		if line != last {
+			last = line
+			progress(line)
+		}
+	}
+}
+
+// planDemo chooses names and ports.
+func planDemo(dir string, plan demoPlan) (*demoFile, error) {
+	doc := law.Document(clock.System{}.Now())
+	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2)
+	if err != nil {
+		return nil, err
+	}
+	next := func() string { a := free[0]; free = free[1:]; return a }
+	d := &demoFile{Instance: law.Instance, Witnesses: map[string]demoPart{}, Members: map[string]demoMember{}, Upstream: plan.upstream, dir: dir}
+	d.Directory = demoPart{URL: "http://" + next(), Admin: "http://" + next()}
+	for _, w := range doc.Witnesses {
+		d.Witnesses[string(w.Name)] = demoPart{URL: "http://" + next(), Admin: "http://" + next()}
+	}
+	for _, code := range plan.agencies {
+		m := demoMember{
+			ID: law.Member(code), Client: "http://" + next(), Peer: "https://" + next(), Public: "http://" + next(), Admin: "http://" + next(),
+			Config: d.path(folderOf(code), "gateway.yaml"), Keys: d.path(folderOf(code), "keys"), TokenFile: d.path(folderOf(code), "token"),
+		}
+		if plan.upstream == "" {
+			m.Register = "http://" + next()
+		}
+		d.Members[code] = m
+	}
+	if plan.upstream == "" {
+		d.Echo = &demoPart{URL: "http://" + next()}
+	}
+	d.Policy = d.path("policy.txt")
+	return d, nil
+}
+
+func folderOf(code string) string { return strings.ToLower(code) }
+
+func address(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	return rest
+}
+
+// found makes everything that a real federation's parties would each make on their own machines, in the order in which they would.
+func (d *demoFile) found(ctx context.Context, plan demoPlan) error {
+	doc := law.Document(clock.System{}.Now())
+	if err := d.foundBodies(doc); err != nil {
+		return err
+	}
+	if err := d.foundWitnesses(doc); err != nil {
+		return err
+	}
+	descriptions, err := d.foundServices(doc, plan)
+	if err != nil {
+		return err
+	}
+	if err := d.foundMembers(ctx, doc); err != nil {
+		return err
+	}
+	vkey, err := beginLog(ctx, d.directoryCmd().logParts(), "demo")
+	if err != nil {
+		return err
+	}
+	doc.Log = countersign.Log{VKey: vkey, URL: d.Directory.URL + "/log"}
+	if err := d.sign(doc, descriptions); err != nil {
+		return err
+	}
+	logs := []countersign.Log{doc.Log}
+	for _, m := range doc.Members {
+		for _, gw := range m.Gateways {
+			logs = append(logs, gw.Log)
+		}
+	}
+	return federation.WriteFile(d.Policy, []byte(federation.PolicyText(doc, logs...)))
+}
+
+func (d *demoFile) directoryCmd() *directoryServeCmd {
+	return &directoryServeCmd{
+		folderFlag: folderFlag{d.path("directory")}, Online: d.path("directory-keys", "online.key"), Keys: d.path("directory-keys"),
+		Origin: "directory.demo.example/log", Listen: address(d.Directory.URL), Admin: address(d.Directory.Admin),
+	}
+}
+
+func (d *demoFile) bodyKey(name countersign.BodyName) string {
+	return d.path("bodies", string(name), "body.key")
+}
+
+func (d *demoFile) foundBodies(doc *countersign.Directory) error {
+	for i := range doc.Bodies {
+		key, err := ensureKey(d.bodyKey(doc.Bodies[i].Name))
+		if err != nil {
+			return err
+		}
+		text, err := keys.EncodePublicKey(key.Public())
+		if err != nil {
+			return err
+		}
+		doc.Bodies[i].Key = string(text)
+	}
+	return nil
+}
+
+func (d *demoFile) foundWitnesses(doc *countersign.Directory) error {
+	for i := range doc.Witnesses {
+		w := &doc.Witnesses[i]
+		vkey, err := initWitness(d.path("witnesses", string(w.Name)), witnessName(string(w.Name)))
+		if err != nil {
+			return err
+		}
+		w.VKey, w.URL = vkey, d.Witnesses[string(w.Name)].URL
+	}
+	return nil
+}
+
+func witnessName(name string) string { return name + ".witness.demo.example" }
+
+// foundServices gives services their descriptions and their impact assessments; a pair keeps only the benchmark's service.
+func (d *demoFile) foundServices(doc *countersign.Directory, plan demoPlan) (map[string][]byte, error) {
+	descriptions := map[string][]byte{}
+	if err := os.MkdirAll(d.path("assessments"), 0o700); err != nil {
+		return nil, err
+	}
+	for i := range doc.Services {
+		s := &doc.Services[i]
+		if text := registers.OpenAPI(country.AgencyCode(s.ID.Code), s.ID.Service); text != nil {
+			s.OpenAPI = strings.ToLower(s.ID.Code) + "-" + s.ID.Service + ".json"
+			descriptions[s.OpenAPI] = text
+		}
+		if s.Assessment == nil {
+			continue
+		}
+		if err := os.WriteFile(d.path("assessments", s.ID.Code+"-"+s.ID.Service+".txt"), law.Assessment(s), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return descriptions, nil
+}
+
+func (d *demoFile) foundMembers(ctx context.Context, doc *countersign.Directory) error {
+	for i := range doc.Members {
+		m := &doc.Members[i]
+		part, ok := d.Members[m.ID.Code]
+		if !ok {
+			continue
+		}
+		if err := d.writeGatewayConfig(doc, part); err != nil {
+			return err
+		}
+		conf, err := loadGatewayConfig(part.Config)
+		if err != nil {
+			return err
+		}
+		entry, err := initGateway(ctx, conf, part.Peer, part.Public)
+		if err != nil {
+			return err
+		}
+		m.Gateways = []countersign.Gateway{*entry}
+	}
+	return nil
+}
+
+// writeGatewayConfig writes a member's configuration as its operator would: see docs/operate/gateway.yaml.
+func (d *demoFile) writeGatewayConfig(doc *countersign.Directory, part demoMember) error {
+	folder := filepath.Dir(part.Config)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // crypto/rand.Read never fails
+	token := base64.RawURLEncoding.EncodeToString(raw[:])
+	if err := os.WriteFile(part.TokenFile, []byte(token+"\n"), 0o600); err != nil {
+		return err
+	}
+	digest := sha256.Sum256([]byte(token))
+	conf := gatewayConfig{
+		Member: part.ID, Name: "gw1", Origin: countersign.LogOrigin(strings.ToLower(part.ID.Code) + ".demo.example/log"), Data: "data", Keys: "keys",
+		Listen:   listenConfig{Client: address(part.Client), Peer: address(part.Peer), Public: address(part.Public), Admin: address(part.Admin)},
+		Fed:      directoryConfig{URL: d.Directory.URL, Root: "root.json"},
+		Clients:  []clientConfig{{Subsystem: law.Client(part.ID.Code), TokenSHA256: hex.EncodeToString(digest[:])}},
+		Services: map[string]serviceConfig{},
+	}
+	for _, s := range doc.Services {
+		if url := d.registerURL(s, part); url != "" {
+			conf.Services[s.ID.String()] = serviceConfig{HTTP: &upstream.Config{URL: url}}
+		}
+	}
+	text, err := yaml.Marshal(conf)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(part.Config, text, 0o600)
+}
+
+// registerURL is where a service of the member lives; empty where the member does not run it.
+func (d *demoFile) registerURL(s countersign.Service, part demoMember) string {
+	switch {
+	case s.ID.MemberID != part.ID:
+		return ""
+	case strings.HasPrefix(s.ID.Service, "echo"):
+		if d.Echo == nil {
+			return ""
+		}
+		return d.Echo.URL + "/" + s.ID.Service
+	case s.ID.Service == "benchperson":
+		return d.Upstream
+	case part.Register == "":
+		return ""
+	}
+	return part.Register + "/" + s.ID.Service
+}
+
+// sign is the ceremony: three of the five bodies sign the first document.
+func (d *demoFile) sign(doc *countersign.Directory, descriptions map[string][]byte) error {
+	if err := judge(doc); err != nil {
+		return err
+	}
+	cmd := d.directoryCmd()
+	online, err := ensureKey(cmd.Online)
+	if err != nil {
+		return err
+	}
+	now := clock.System{}.Now()
+	o := ceremony.InitOptions{Instance: doc.Instance, Demo: true, Bodies: doc.Bodies, Snapshot: online.Public(), Timestamp: online.Public()}
+	if err := ceremony.Init(cmd.folder(), o, now); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.path("federation.json"), text, 0o600); err != nil {
+		return err
+	}
+	if _, err := ceremony.Propose(cmd.folder(), text, descriptions, ceremony.Options{Effective: now}, now); err != nil {
+		return err
+	}
+	for _, b := range doc.Bodies[:ceremony.DefaultThreshold] {
+		key, err := keys.Load(d.bodyKey(b.Name))
+		if err != nil {
+			return err
+		}
+		if _, err := ceremony.Sign(cmd.folder().Staged(), key, ceremony.SignOptions{Judge: judge}, now); err != nil {
+			return err
+		}
+	}
+	if _, err := ceremony.Publish(cmd.folder(), now); err != nil {
+		return err
+	}
+	root, err := os.ReadFile(cmd.folder().FirstRoot())
+	if err != nil {
+		return err
+	}
+	for _, m := range d.Members {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(m.Config), "root.json"), root, 0o600); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(d.path("root.json"), root, 0o600)
+}
+
+// fleetOf lists the demo's processes.
+func (d *demoFile) fleetOf() (*fleet, error) {
+	self, err := executable()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(d.path("logs"), 0o700); err != nil {
+		return nil, err
+	}
+	f := &fleet{self: self}
+	add := func(name, ready string, args ...string) {
+		f.parts = append(f.parts, &process{name: name, args: args, ready: ready, log: d.path("logs", name+".log")})
+	}
+	cmd := d.directoryCmd()
+	add("directory", d.Directory.Admin+"/readyz", "directory", "serve", "--dir", cmd.Dir, "--online", cmd.Online, "--keys", cmd.Keys,
+		"--origin", cmd.Origin, "--listen", cmd.Listen, "--admin", cmd.Admin)
+	for name, w := range d.Witnesses {
+		add("witness-"+name, w.Admin+"/readyz", "witness", "run", "--dir", d.path("witnesses", name), "--listen", address(w.URL), "--admin", address(w.Admin),
+			"--directory", d.Directory.URL, "--root", d.path("root.json"))
+	}
+	if d.Echo != nil {
+		add("echo", d.Echo.URL+"/healthz", "demo-echo", "--listen", address(d.Echo.URL))
+	}
+	for code, m := range d.Members {
+		if m.Register != "" {
+			add("register-"+folderOf(code), m.Register+"/healthz", "demo-register", "--agency", code, "--dir", d.path("registers"), "--listen", address(m.Register))
+		}
+		add("gateway-"+folderOf(code), m.Admin+"/readyz", "gateway", "run", "--config", m.Config)
+	}
+	slices.SortFunc(f.parts, func(a, b *process) int { return strings.Compare(a.name, b.name) })
+	return f, nil
+}
+
+// notePIDs writes the running processes into demo.json.
+func (d *demoFile) notePIDs(f *fleet) error {
+	pid := func(name string) int {
+		if p := f.part(name); p != nil {
+			return p.pid()
+		}
+		return 0
+	}
+	d.PID, d.Directory.PID = os.Getpid(), pid("directory")
+	for name, w := range d.Witnesses {
+		w.PID = pid("witness-" + name)
+		d.Witnesses[name] = w
+	}
+	for code, m := range d.Members {
+		m.PID, m.RegPID = pid("gateway-"+folderOf(code)), pid("register-"+folderOf(code))
+		d.Members[code] = m
+	}
+	if d.Echo != nil {
+		d.Echo.PID = pid("echo")
+	}
+	return d.save()
+}
+
+// demoWait bounds how long parts may take to become ready.
+const demoWait = 60 * time.Second

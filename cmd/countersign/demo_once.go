@@ -1,0 +1,10 @@
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+func (c *demoCmd) once(context.Context, streams, *demoFile, *fleet) error {
+	return errors.ErrUnsupported
+}

@@ -166,6 +166,17 @@ func TestRewriteServersRefuses(t *testing.T) {
 	}
 }
 
+// TestDeepDescriptionsAreBounded: nesting costs an error, not the process.
+func TestDeepDescriptionsAreBounded(t *testing.T) {
+	for _, piece := range []string{"[", "{a: ", "- ", `{"a":`, "? "} {
+		for _, head := range []string{"openapi: 3.0.0\nx: ", `{"openapi":"3.0.0","x":`, "openapi: 3.0.0\nx:\n  "} {
+			if _, err := RewriteServers([]byte(head + strings.Repeat(piece, 200_000))); !errors.Is(err, countersign.CodeRegister) {
+				t.Errorf("%q %q: %v", head, piece, err)
+			}
+		}
+	}
+}
+
 func TestPathOnly(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://h/a": "/a", "https://h": "/", "//h/a": "/a", "/a?b#c": "/a", "": "", "v1": "v1", "./v1": "./v1", "/": "/", "h:80/x": "/x",

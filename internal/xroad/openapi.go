@@ -8,8 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"go.yaml.in/yaml/v3"
 
 	"countersign.dev/countersign"
 )
@@ -178,29 +177,22 @@ func rewriteServerList(list jsontext.Value) (jsontext.Value, error) {
 	return json.Marshal(servers, json.Deterministic(true))
 }
 
-// rewriteYAML edits the syntax tree, so that no alias is ever expanded. Aliases and merge keys that could bring in servers unseen are
-// refused.
+// rewriteYAML edits the syntax tree, so that no alias is ever expanded. Aliases, anchors, tags and merge keys that could bring in servers
+// unseen are refused; comments go, because they too tell of hosts.
 func rewriteYAML(doc []byte) ([]byte, error) {
-	file, err := parser.ParseBytes(doc, 0)
-	if err != nil {
+	var root, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(doc))
+	if err := dec.Decode(&root); err != nil || len(root.Content) != 1 {
 		return nil, badDescription("it is neither JSON nor YAML")
 	}
-	var bodies []ast.Node
-	for _, d := range file.Docs {
-		if d.Body != nil {
-			bodies = append(bodies, d.Body)
-		}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, badDescription("it has more than one YAML document")
 	}
-	if len(bodies) != 1 {
-		return nil, badDescription("it has %d YAML documents, one is needed", len(bodies))
-	}
-	if err := visitYAML(bodies[0], nil); err != nil {
-		return nil, err
-	}
+	body := root.Content[0]
 	version := ""
-	if err := eachMember(bodies[0], func(name string, m *ast.MappingValueNode) error {
-		if s, ok := m.Value.(*ast.StringNode); ok && name == "openapi" {
-			version = s.Value
+	if err := eachMember(body, func(name string, value *yaml.Node) error {
+		if name == "openapi" {
+			version = value.Value
 		}
 		return nil
 	}); err != nil {
@@ -209,110 +201,114 @@ func rewriteYAML(doc []byte) ([]byte, error) {
 	if err := checkOpenAPIVersion(version); err != nil {
 		return nil, err
 	}
-	return []byte(file.String()), nil
+	if err := visitYAML(body, nil); err != nil {
+		return nil, err
+	}
+	dropComments(&root)
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(&root), enc.Close()); err != nil {
+		return nil, badDescription("it cannot be written as YAML again")
+	}
+	return out.Bytes(), nil
+}
+
+func dropComments(n *yaml.Node) {
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	for _, c := range n.Content {
+		dropComments(c)
+	}
 }
 
 // visitYAML walks the levels on which OpenAPI knows servers: the document, paths, each path, each operation.
-func visitYAML(node ast.Node, at []string) error {
-	return eachMember(node, func(name string, m *ast.MappingValueNode) error {
+func visitYAML(node *yaml.Node, at []string) error {
+	return eachMember(node, func(name string, value *yaml.Node) error {
 		here := append(at[:len(at):len(at)], name)
 		if serversAt(here) {
-			return rewriteServersNode(m.Value)
+			return rewriteServersNode(value)
 		}
-		if len(here) <= 3 && here[0] == "paths" {
-			switch m.Value.(type) {
-			case *ast.MappingNode, *ast.MappingValueNode:
-				return visitYAML(m.Value, here)
-			case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
-				return badDescription("an alias, anchor or tag stands where servers could hide: write it out")
-			}
+		if len(here) > 3 || here[0] != "paths" {
+			return nil
+		}
+		if value.Kind == yaml.AliasNode || value.Anchor != "" {
+			return badDescription("an alias or anchor stands where servers could hide: write it out")
+		}
+		if value.Kind == yaml.MappingNode {
+			return visitYAML(value, here)
 		}
 		return nil
 	})
 }
 
-// eachMember calls f for each member of a mapping; merge keys are refused.
-func eachMember(node ast.Node, f func(name string, m *ast.MappingValueNode) error) error {
-	var members []*ast.MappingValueNode
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		members = n.Values
-	case *ast.MappingValueNode:
-		members = []*ast.MappingValueNode{n}
-	default:
-		return badDescription("an object is written as %s", node.Type())
+// eachMember calls f for each member of a mapping; keys other than plain text, merge keys among them, are refused.
+func eachMember(node *yaml.Node, f func(name string, value *yaml.Node) error) error {
+	if node.Kind != yaml.MappingNode || node.Anchor != "" {
+		return badDescription("an object is not written as a plain mapping: write it out")
 	}
-	for _, m := range members {
-		name := ""
-		switch k := m.Key.(type) {
-		case *ast.StringNode:
-			name = k.Value
-		case *ast.MergeKeyNode, *ast.AliasNode, *ast.AnchorNode, *ast.TagNode, *ast.MappingKeyNode:
-			return badDescription("a merge key, alias, anchor or tag stands where servers could hide: write it out")
-		default:
-			name = k.String()
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" || key.Anchor != "" {
+			return badDescription("a merge key, alias or anchor stands where servers could hide: write it out")
 		}
-		if err := f(name, m); err != nil {
+		if err := f(key.Value, node.Content[i+1]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func rewriteServersNode(node ast.Node) error {
-	list, ok := node.(*ast.SequenceNode)
-	if !ok {
+func rewriteServersNode(list *yaml.Node) error {
+	if list.Kind != yaml.SequenceNode || list.Anchor != "" {
 		return badDescription("servers is not a plain list: write it out")
 	}
-	for _, server := range list.Values {
+	for _, server := range list.Content {
 		path := ""
-		if err := eachMember(server, func(name string, m *ast.MappingValueNode) error {
+		if err := eachMember(server, func(name string, value *yaml.Node) error {
 			if name != "url" {
 				return nil
 			}
-			text, ok := m.Value.(*ast.StringNode)
-			if !ok {
+			if value.Kind != yaml.ScalarNode || value.ShortTag() != "!!str" || value.Anchor != "" {
 				return badDescription("a server's url is not plain text")
 			}
-			path = pathOnly(text.Value)
-			text.Value = path
+			path = pathOnly(value.Value)
+			value.Value = path
 			return nil
 		}); err != nil {
 			return err
 		}
-		if mapping, ok := server.(*ast.MappingNode); ok {
-			if err := dropVariables(mapping, path); err != nil {
-				return err
-			}
+		if err := dropVariables(server, path); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // dropVariables removes the variables that the path no longer uses; their defaults are often host names.
-func dropVariables(server *ast.MappingNode, path string) error {
-	kept := server.Values[:0]
-	for _, m := range server.Values {
-		if k, ok := m.Key.(*ast.StringNode); !ok || k.Value != "variables" {
-			kept = append(kept, m)
+func dropVariables(server *yaml.Node, path string) error {
+	var kept []*yaml.Node
+	for i := 0; i+1 < len(server.Content); i += 2 {
+		key, value := server.Content[i], server.Content[i+1]
+		if key.Value != "variables" {
+			kept = append(kept, key, value)
 			continue
 		}
-		var left []*ast.MappingValueNode
-		if err := eachMember(m.Value, func(name string, v *ast.MappingValueNode) error {
+		var left []*yaml.Node
+		j := 0
+		if err := eachMember(value, func(name string, v *yaml.Node) error {
 			if strings.Contains(path, "{"+name+"}") {
-				left = append(left, v)
+				left = append(left, value.Content[2*j], v)
 			}
+			j++
 			return nil
 		}); err != nil {
 			return err
 		}
-		if variables, ok := m.Value.(*ast.MappingNode); ok && len(left) > 0 {
-			variables.Values = left
-			kept = append(kept, m)
-		} else if len(left) > 0 {
-			kept = append(kept, m)
+		if len(left) > 0 {
+			value.Content = left
+			kept = append(kept, key, value)
 		}
 	}
-	server.Values = kept
+	server.Content = kept
 	return nil
 }

@@ -29,7 +29,6 @@ type pair struct {
 	echo      *httptest.Server
 	breakage  func(stage string, h http.Header) // may spoil the headers at a stage
 	spoilBody bool
-	repeats   bool // leave net/http its retries
 	client    *http.Client
 }
 
@@ -208,9 +207,7 @@ func (p *pair) forward(w http.ResponseWriter, r *http.Request, target xroad.Targ
 	onward.Header.Set(xroad.HeaderID, echo.ID)
 	onward.Header.Set(xroad.HeaderRequestID, echo.RequestID)
 	p.spoil("request", onward.Header)
-	if !p.repeats {
-		xroad.NeverRepeat(onward)
-	}
+	xroad.NeverRepeat(onward)
 	response, err := p.client.Do(onward)
 	if err != nil {
 		return countersign.RefuseBecause(countersign.CodeNetwork, err, "the register does not answer")

@@ -70,7 +70,7 @@ func newWalker(f *Filter, strict bool) *walker {
 }
 
 // maxPooled is the largest buffer that goes back to the pool.
-const maxPooled = 64 << 10
+const maxPooled = 16 << 10
 
 func (w *walker) release() {
 	if cap(w.out) > maxPooled {

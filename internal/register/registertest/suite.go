@@ -38,8 +38,10 @@ const (
 	Huge   = "7HHHHHH"
 )
 
-// People are the entries that a harness has to hold.
-func People() []Person {
+// People are the entries that a harness has to hold. The slice is shared: it is only read.
+var People = sync.OnceValue(people)
+
+func people() []Person {
 	var out []Person
 	for i := range 40 {
 		out = append(out, Person{

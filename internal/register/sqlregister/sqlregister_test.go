@@ -49,7 +49,7 @@ columns:
 func database(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "register one?.db")
-	db, err := sql.Open("sqlite", "file:"+strings.NewReplacer(" ", "%20", "?", "%3f").Replace(file))
+	db, err := sql.Open("sqlite", "file:"+strings.NewReplacer(" ", "%20", "?", "%3f").Replace(file)+"?_pragma=synchronous(0)&_pragma=journal_mode(MEMORY)")
 	if err != nil {
 		t.Fatal(err)
 	}

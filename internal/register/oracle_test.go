@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"countersign.dev/countersign"
 	"pgregory.net/rapid"
+
+	"countersign.dev/countersign"
 )
 
 // oracle is the filter's rule written a second time, over encoding/json's values and the paths' text.

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"countersign.dev/countersign"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"countersign.dev/countersign"
 )
 
 // maxPeople bounds the persons of one answer: each has an access record of their own.

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"countersign.dev/countersign"
 	"github.com/google/go-cmp/cmp"
+
+	"countersign.dev/countersign"
 )
 
 // closing counts how often it was closed.

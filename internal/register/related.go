@@ -6,8 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"countersign.dev/countersign"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"countersign.dev/countersign"
 )
 
 // Related finds the relatives that an answer tells about (children, owners, a household), and takes out those who may not be shown.

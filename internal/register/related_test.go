@@ -8,14 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"countersign.dev/countersign"
 	"pgregory.net/rapid"
+
+	"countersign.dev/countersign"
 )
 
 func related(pairs ...countersign.FieldPath) []countersign.Field {
 	var out []countersign.Field
-	for i := 0; i < len(pairs); i += 2 {
-		out = append(out, countersign.Field{Path: pairs[i], Related: pairs[i+1]})
+	for pair := range slices.Chunk(pairs, 2) {
+		out = append(out, countersign.Field{Path: pair[0], Related: pair[1]})
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package register
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -10,8 +11,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"countersign.dev/countersign"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"countersign.dev/countersign"
 )
 
 // Question is what a selector looks at: the request as the provider's gateway verified it.
@@ -245,7 +247,7 @@ func (s *Selector) fromBody(q *Question) (string, error) {
 		}
 		return "", s.refuse(countersign.MessageOf(syntax(err)))
 	}
-	if _, err := r.dec.ReadToken(); err != io.EOF {
+	if _, err := r.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return "", s.refuse("the body goes on after its JSON document")
 	}
 	return value, nil

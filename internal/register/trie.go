@@ -59,7 +59,7 @@ func buildTrie(paths [][]token) (root *node, guards []uint32, err error) {
 				guards[i] |= 1 << j // maxPathTokens is 32
 			}
 		}
-		at.end = int32(i) //nolint:gosec // at most maxPaths
+		at.end = int32(i)
 	}
 	root, err = b.node([]*branch{top}, false)
 	return root, guards, err

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"sync"
 
-	"countersign.dev/countersign"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"countersign.dev/countersign"
 )
 
 // maxDepth is the deepest nesting of objects and arrays that is read.

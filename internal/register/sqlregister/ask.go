@@ -14,9 +14,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/register"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 var _ register.Register = (*Register)(nil)

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"countersign.dev/countersign"
 	"github.com/goccy/go-yaml"
+
+	"countersign.dev/countersign"
 )
 
 // Type is the JSON type of a field.

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"countersign.dev/countersign"
 	"modernc.org/sqlite"
+
+	"countersign.dev/countersign"
 )
 
 // Register answers the declared question from its database. It is safe for concurrent use.
@@ -125,7 +126,7 @@ func (r *Register) checkQuery(ctx context.Context) error {
 	return nil
 }
 
-func prepare(ctx context.Context, dc any, text string) error {
+func prepare(ctx context.Context, dc any, text string) (err error) {
 	p, ok := dc.(driver.ConnPrepareContext)
 	if !ok {
 		return errors.New("the SQLite driver cannot prepare")
@@ -134,7 +135,8 @@ func prepare(ctx context.Context, dc any, text string) error {
 	if err != nil {
 		return err
 	}
-	return s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return nil
 }
 
 func mayRead(action sqlite.AuthorizerActionCode, arg1, arg2 string) bool {
@@ -153,7 +155,7 @@ func mayRead(action sqlite.AuthorizerActionCode, arg1, arg2 string) bool {
 // checkShape runs the query for nobody: it learns the parameters and the columns.
 func (r *Register) checkShape(ctx context.Context) (err error) {
 	if rows, err := r.stmt.QueryContext(ctx); err == nil {
-		err = errors.Join(rows.Err(), rows.Close())
+		err = errors.Join(rows.Err(), rows.Close()) //nolint:sqlclosecheck // it is deferred, with its error
 		return countersign.RefuseBecause(countersign.CodeBadRequest, err, "SQL service, query: it has no parameter :%s, so it does not ask about one person", r.variable)
 	}
 	rows, err := r.stmt.QueryContext(ctx, sql.Named(r.variable, ""))

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 
-	"countersign.dev/countersign"
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"countersign.dev/countersign"
 )
 
 // OpenAPI describes the service for its directory entry and for getOpenAPI: OpenAPI 3.0 in JSON, the same bytes for the same declaration.

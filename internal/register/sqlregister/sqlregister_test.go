@@ -9,10 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/register"
 	"countersign.dev/countersign/internal/register/registertest"
-	"github.com/getkin/kin-openapi/openapi3"
 )
 
 const personYAML = `

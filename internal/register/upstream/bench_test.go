@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,8 +9,6 @@ import (
 	"countersign.dev/countersign/internal/register"
 	"countersign.dev/countersign/internal/register/registertest"
 )
-
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // BenchmarkAsk asks over one connection after the other; BenchmarkPlainTransport is net/http's own cost for the same exchange.
 func BenchmarkAsk(b *testing.B) {
@@ -41,7 +38,7 @@ func BenchmarkPlainTransport(b *testing.B) {
 	defer t.CloseIdleConnections()
 	b.ReportAllocs()
 	for b.Loop() {
-		req, err := http.NewRequestWithContext(b.Context(), "GET", s.URL+"/persons/4B10000", nil)
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, s.URL+"/persons/4B10000", nil)
 		if err != nil {
 			b.Fatal(err)
 		}

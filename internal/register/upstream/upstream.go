@@ -71,7 +71,7 @@ func (u *Upstream) Ask(ctx context.Context, q *register.Request) (*register.Answ
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(u.timeout, func() { cancel(errTime) })
-	resp, err := u.send(ctx, q, target)
+	resp, err := u.send(ctx, q, target) //nolint:bodyclose // the answer's body closes it, and its caller closes that
 	if err != nil {
 		timer.Stop()
 		err = failure(ctx, err)
@@ -246,7 +246,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 		b.timer.Reset(b.pause)
 	}
 	n, err := b.body.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's EOF is never wrapped
+	if err != nil && err != io.EOF {
 		if b.ctx.Err() != nil {
 			return n, failure(b.ctx, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -571,7 +572,7 @@ func newPKI(t *testing.T) *pki {
 	p := &pki{ca: filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), pool: x509.NewCertPool()}
 	var caCert *x509.Certificate
 	var caKey *ecdsa.PrivateKey
-	make := func(serial int64, name string, usage x509.ExtKeyUsage, isCA bool) ([]byte, *ecdsa.PrivateKey) {
+	issue := func(serial int64, name string, usage x509.ExtKeyUsage, isCA bool) ([]byte, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -596,7 +597,7 @@ func newPKI(t *testing.T) *pki {
 			t.Fatal(err)
 		}
 	}
-	der, key := make(1, "authority.demo", x509.ExtKeyUsageAny, true)
+	der, key := issue(1, "authority.demo", x509.ExtKeyUsageAny, true)
 	var err error
 	if caCert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
@@ -604,9 +605,9 @@ func newPKI(t *testing.T) *pki {
 	caKey = key
 	p.pool.AddCert(caCert)
 	write(p.ca, "CERTIFICATE", der)
-	der, key = make(2, "register.demo", x509.ExtKeyUsageServerAuth, false)
+	der, key = issue(2, "register.demo", x509.ExtKeyUsageServerAuth, false)
 	p.serverPair = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	der, key = make(3, "gateway.demo", x509.ExtKeyUsageClientAuth, false)
+	der, key = issue(3, "gateway.demo", x509.ExtKeyUsageClientAuth, false)
 	write(p.cert, "CERTIFICATE", der)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -620,7 +621,7 @@ func (p *pki) server(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.serverPair}, ClientCAs: p.pool, ClientAuth: tls.RequireAndVerifyClientCert}
-	s.Config.ErrorLog = quiet()
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s

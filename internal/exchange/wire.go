@@ -119,7 +119,7 @@ func parseOpening(values []string) (o opening, err error) {
 	}
 	ms, ok := a.Value.(int64)
 	half, ok2 := s.Value.([]byte)
-	if !ok || !ok2 || ms <= 0 || len(half) != len(o.Half) {
+	if !ok || !ok2 || ms <= 0 || ms > int64(countersign.MaxMillis) || len(half) != len(o.Half) {
 		return o, bad
 	}
 	o.Asked = countersign.Millis(ms)
@@ -142,7 +142,10 @@ type answering struct {
 	Streamed  bool               // the body's digest follows in a trailer
 }
 
-const answeringVersion = 1
+const (
+	answeringVersion = 1
+	answeringHead    = 0x80 | 13 // an array of 13 elements
+)
 
 type wireAnswering struct {
 	Version       uint8
@@ -165,6 +168,7 @@ var answerHandle = func() *codec.CborHandle {
 	h.StructToArray = true
 	h.MaxInitLen = 1 << 10
 	h.MaxDepth = 8
+	h.ValidateUnicode = true
 	return h
 }()
 
@@ -188,13 +192,19 @@ func parseAnswering(values []string) (*answering, error) {
 	if len(values) != 1 || len(values[0]) > countersign.MaxStatementBytes {
 		return bad(nil)
 	}
-	raw, err := base64.StdEncoding.DecodeString(values[0])
-	if err != nil {
+	raw, err := base64.StdEncoding.Strict().DecodeString(values[0])
+	if err != nil || len(raw) == 0 || raw[0] != answeringHead {
 		return bad(err)
 	}
 	var w wireAnswering
-	if err := codec.NewDecoderBytes(raw, answerHandle).Decode(&w); err != nil {
+	dec := codec.NewDecoderBytes(raw, answerHandle)
+	if err := dec.Decode(&w); err != nil {
 		return bad(err)
+	}
+	// What the consumer puts into its own statement from here must be a statement that can be read again.
+	out := countersign.Outcome(w.Outcome)
+	if dec.NumBytesRead() != len(raw) || w.Answered > uint64(countersign.MaxMillis) || out < countersign.OutcomeReleased || out > countersign.OutcomeFailed {
+		return bad(nil)
 	}
 	a := &answering{
 		Outcome: countersign.Outcome(w.Outcome), Reasons: named[countersign.Code](w.Reasons), Fields: named[countersign.FieldPath](w.Fields),

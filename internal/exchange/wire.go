@@ -209,7 +209,7 @@ func parseAnswering(values []string) (*answering, error) {
 	a := &answering{
 		Outcome: countersign.Outcome(w.Outcome), Reasons: named[countersign.Code](w.Reasons), Fields: named[countersign.FieldPath](w.Fields),
 		Mandate: countersign.MandateRef{Kind: countersign.MandateKind(w.MandateKind), ID: countersign.MandateID(w.MandateID)},
-		Subject: w.Subject, Answered: countersign.Millis(w.Answered), Directory: w.Directory, Streamed: w.Streamed, //nolint:gosec // checked against the clock
+		Subject: w.Subject, Answered: countersign.Millis(w.Answered), Directory: w.Directory, Streamed: w.Streamed,
 	}
 	if w.Version != answeringVersion || len(w.Half) != len(a.Half) || len(w.Headers) != len(a.Headers) || len(w.MandateDigest) != len(a.Mandate.Digest) {
 		return bad(nil)

@@ -155,7 +155,7 @@ func mayRead(action sqlite.AuthorizerActionCode, arg1, arg2 string) bool {
 // checkShape runs the query for nobody: it learns the parameters and the columns.
 func (r *Register) checkShape(ctx context.Context) (err error) {
 	if rows, err := r.stmt.QueryContext(ctx); err == nil {
-		err = errors.Join(rows.Err(), rows.Close()) //nolint:sqlclosecheck // it is deferred, with its error
+		err = errors.Join(rows.Err(), rows.Close()) //nolint:sqlclosecheck // closed at once: the query ran where it had to fail
 		return countersign.RefuseBecause(countersign.CodeBadRequest, err, "SQL service, query: it has no parameter :%s, so it does not ask about one person", r.variable)
 	}
 	rows, err := r.stmt.QueryContext(ctx, sql.Named(r.variable, ""))

@@ -107,9 +107,9 @@ func TestStolenOnlineKeys(t *testing.T) {
 	served := filepath.Join(w.folder.Served(), "metadata")
 	raw, err := os.ReadFile(filepath.Join(w.folder.Staged(), "targets.json"))
 	w.must(err)
-	w.must(os.WriteFile(filepath.Join(served, "2.targets.json"), raw, 0o600))
+	w.must(put(filepath.Join(served, "2.targets.json"), raw))
 	for name, content := range readAll(t, filepath.Join(w.folder.Staged(), "targets")) {
-		w.must(os.WriteFile(filepath.Join(w.folder.Served(), "targets", name), content, 0o600))
+		w.must(put(filepath.Join(w.folder.Served(), "targets", name), content))
 	}
 	s := metadata.Snapshot(start.Add(time.Hour))
 	s.Signed.Version = 2
@@ -201,18 +201,18 @@ func TestTamperedStage(t *testing.T) {
 	for name, tamper := range map[string]func(t *testing.T, w *world){
 		"document": func(t *testing.T, w *world) {
 			for file, raw := range readAll(t, filepath.Join(w.folder.Staged(), "targets")) {
-				w.must(os.WriteFile(filepath.Join(w.folder.Staged(), "targets", file), append(raw, ' '), 0o600))
+				w.must(put(filepath.Join(w.folder.Staged(), "targets", file), append(raw, ' ')))
 			}
 		},
 		"effective date": func(_ *testing.T, w *world) {
 			path := filepath.Join(w.folder.Staged(), "targets.json")
 			raw, err := os.ReadFile(path)
 			w.must(err)
-			w.must(os.WriteFile(path, []byte(strings.ReplaceAll(string(raw), "2031-05-23", "2031-05-07")), 0o600))
+			w.must(put(path, []byte(strings.ReplaceAll(string(raw), "2031-05-23", "2031-05-07"))))
 		},
 		"published document": func(t *testing.T, w *world) {
 			for file := range readAll(t, filepath.Join(w.folder.Staged(), "published", "targets")) {
-				w.must(os.WriteFile(filepath.Join(w.folder.Staged(), "published", "targets", file), []byte("{}"), 0o600))
+				w.must(put(filepath.Join(w.folder.Staged(), "published", "targets", file), []byte("{}")))
 			}
 		},
 	} {

@@ -17,7 +17,7 @@ import (
 var neverWords = [][]string{
 	{"risk", "scor"}, {"risk", "rating"}, {"social", "scor"}, {"trust", "scor"}, {"behavio", "scor"}, {"predict"}, {"forecast"}, {"loyalt"},
 	{"reliability", "scor"}, {"reliability", "categor"}, {"profiling"}, {"face", "template"}, {"facial", "template"}, {"live", "video"},
-	{"online", "activit"}, {"browsing", "histor"}, {"psychiatr"}, {"narcolog"}, {"religio", "member"},
+	{"online", "activity"}, {"online", "activities"}, {"browsing", "histor"}, {"psychiatr"}, {"narcolog"}, {"religio", "member"},
 }
 
 // forbidden gives the forbidden kind that a name speaks of, or nothing. Names are split at everything but letters and at capitals within

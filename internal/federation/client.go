@@ -117,10 +117,9 @@ func (c *Client) Run(ctx context.Context) error {
 		} else {
 			quick = 100 * time.Millisecond
 		}
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			c.note(ctx, err)
 		}
-		c.note(ctx, err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

@@ -114,17 +114,22 @@ func openLocalRepository(o ClientOptions) (*localRepository, error) {
 		}
 	}
 	r.root = o.Root
+	r.follow(trusted)
+	return r, nil
+}
+
+// follow goes from the trusted root along the kept ones as far as they are there and verify; the network has the rest.
+func (r *localRepository) follow(trusted *trustedmetadata.TrustedMetadata) {
 	for v := trusted.Root.Signed.Version + 1; ; v++ {
 		raw, err := os.ReadFile(r.rootFile(v))
 		if err != nil {
-			break // the network has the rest
+			return
 		}
 		if _, err := trusted.UpdateRoot(raw); err != nil {
-			break
+			return
 		}
 		r.root = raw
 	}
-	return r, nil
 }
 
 func (r *localRepository) path(parts ...string) string {
@@ -145,7 +150,9 @@ func (r *localRepository) fetch(ctx context.Context, now time.Time) (*found, err
 	cfg.RemoteTargetsURL = strings.TrimSuffix(r.o.URL, "/") + "/targets"
 	cfg.LocalMetadataDir, cfg.LocalTargetsDir = r.path("tuf"), r.path("targets")
 	plain := fetcher.NewDefaultFetcher()
-	plain.SetHTTPClient(doer(func(req *http.Request) (*http.Response, error) { return r.o.HTTP.Do(req.WithContext(ctx)) }))
+	plain.SetHTTPClient(doer(func(req *http.Request) (*http.Response, error) {
+		return r.o.HTTP.Do(req.WithContext(ctx)) //nolint:gosec // the operator's configuration names the host, and its word is not trusted
+	}))
 	roots := &rootKeeper{Fetcher: plain, seen: map[int64][]byte{}}
 	cfg.Fetcher = roots
 	up, err := updater.New(cfg)
@@ -225,10 +232,9 @@ func (r *localRepository) keepRoots(seen map[int64][]byte, verified int64) error
 // dropBroken removes cached metadata that a crash left unreadable; the updater would stop at it for ever. What proves the last good state is in state.json too.
 func (r *localRepository) dropBroken() {
 	for _, name := range []string{"timestamp", "snapshot", "targets"} {
-		path := r.path("tuf", name+".json")
-		if raw, err := os.ReadFile(path); err == nil && !json.Valid(raw) {
+		if raw, err := ReadFile(r.path("tuf"), name+".json"); err == nil && !json.Valid(raw) {
 			r.o.Log.Warn("unreadable directory metadata is dropped from the cache", "role", name)
-			if err := os.Remove(path); err != nil {
+			if err := os.Remove(r.path("tuf", name+".json")); err != nil {
 				r.o.Log.Error("the directory's cache cannot be mended", "error", err.Error())
 			}
 		}
@@ -371,7 +377,7 @@ func (r *localRepository) verifyCached(m memory, now time.Time) (*found, error) 
 		if err != nil {
 			return nil, err
 		}
-		raw, err := os.ReadFile(path)
+		raw, err := ReadFile(filepath.Dir(path), filepath.Base(path))
 		if err != nil {
 			return nil, err
 		}

@@ -114,12 +114,12 @@ func TestMixAndMatch(t *testing.T) {
 		path := filepath.Join(served, name)
 		good, err := os.ReadFile(path)
 		w.must(err)
-		w.must(os.WriteFile(path, swap, 0o600))
+		w.must(put(path, swap))
 		refused(t, c.Poll(t.Context()), countersign.CodeStaleDirectory)
 		if v, err := c.Current(); err != nil || v.Version() != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
-		w.must(os.WriteFile(path, good, 0o600))
+		w.must(put(path, good))
 	}
 	if v := w.view(c); v.Version() != 2 {
 		t.Errorf("version %d once the parts fit", v.Version())
@@ -142,14 +142,14 @@ func TestBrokenDownload(t *testing.T) {
 	good, err := os.ReadFile(document)
 	w.must(err)
 	for name, bad := range map[string][]byte{"cut": good[:len(good)/2], "swollen": append(good[:len(good):len(good)], ' '), "other": []byte(strings.Repeat(" ", len(good))), "empty": nil} {
-		w.must(os.WriteFile(document, bad, 0o600))
+		w.must(put(document, bad))
 		c := w.client(folder)
 		refused(t, c.Poll(t.Context()), countersign.CodeStaleDirectory)
 		if v, err := c.Current(); err != nil || v.Version() != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	w.must(os.WriteFile(document, good, 0o600))
+	w.must(put(document, good))
 	if v := w.view(w.client(folder)); v.Version() != 2 {
 		t.Errorf("version %d", v.Version())
 	}
@@ -176,10 +176,10 @@ func TestRestartOffline(t *testing.T) {
 		"state.json is cut": func(path string) error { return os.Truncate(filepath.Join(path, "state.json"), 100) },
 		"state.json is of another root": func(path string) error {
 			raw, err := os.ReadFile(filepath.Join(path, "state.json"))
-			return errors.Join(err, os.WriteFile(filepath.Join(path, "state.json"), []byte(strings.Replace(string(raw), `"timestamp":"e`, `"timestamp":"f`, 1)), 0o600))
+			return errors.Join(err, put(filepath.Join(path, "state.json"), []byte(strings.Replace(string(raw), `"timestamp":"e`, `"timestamp":"f`, 1))))
 		},
 		"a target is changed": func(path string) error {
-			return errors.Join(os.WriteFile(filepath.Join(path, "targets", documentDigest(t, w)), []byte("{}"), 0o600))
+			return errors.Join(put(filepath.Join(path, "targets", documentDigest(t, w)), []byte("{}")))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestUnreadableCache(t *testing.T) {
 	folder := t.TempDir()
 	w.view(w.client(folder))
 	for _, file := range []string{"tuf/timestamp.json", "tuf/snapshot.json", "tuf/targets.json", "state.json", "roots/2.root.json"} {
-		w.must(os.WriteFile(filepath.Join(folder, file), []byte(`{"signed":`), 0o600))
+		w.must(put(filepath.Join(folder, file), []byte(`{"signed":`)))
 		if v := w.view(w.client(folder)); v.Version() != 1 {
 			t.Errorf("%s unreadable: version %d", file, v.Version())
 		}
@@ -272,12 +272,12 @@ func TestOutageAndResume(t *testing.T) {
 }
 
 func forward(rw http.ResponseWriter, r *http.Request, target *url.URL) {
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, target.JoinPath(r.URL.Path).String(), nil)
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, target.JoinPath(r.URL.Path).String(), nil) //nolint:gosec // to the test's own server
 	if err != nil {
 		rw.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:gosec // to the test's own server
 	if err != nil {
 		rw.WriteHeader(http.StatusBadGateway)
 		return

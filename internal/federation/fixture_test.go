@@ -210,7 +210,6 @@ type world struct {
 	host   *federation.Host
 	log    *announcements
 	server *httptest.Server
-	stop   func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -311,4 +310,9 @@ func encodeDates(t testing.TB, d federation.Dates) json.RawMessage {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// put writes a file without ceremony.
+func put(path string, content []byte) error {
+	return os.WriteFile(path, content, 0o600) //nolint:gosec // in a folder of the test
 }

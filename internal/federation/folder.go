@@ -77,7 +77,7 @@ func (f Folder) LoadApproval() (*Approval, error) { return LoadApproval(f.Approv
 
 // LoadApproval reads and verifies a folder of the approved form, from its first root on. The error wraps fs.ErrNotExist where there is no root.
 func LoadApproval(folder string) (*Approval, error) {
-	raw, err := os.ReadFile(filepath.Join(folder, rootName(1)))
+	raw, err := ReadFile(folder, rootName(1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the repository: %w", err)
 	}
@@ -87,7 +87,7 @@ func LoadApproval(folder string) (*Approval, error) {
 	}
 	a := &Approval{Roots: [][]byte{raw}, Files: map[string][]byte{}}
 	for v := int64(2); ; v++ {
-		raw, err := os.ReadFile(filepath.Join(folder, rootName(v)))
+		raw, err := ReadFile(folder, rootName(v))
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -104,7 +104,7 @@ func LoadApproval(folder string) (*Approval, error) {
 	if err != nil || newest == 0 {
 		return a, err
 	}
-	if a.TargetsBytes, err = os.ReadFile(filepath.Join(folder, targetsName(newest))); err != nil {
+	if a.TargetsBytes, err = ReadFile(folder, targetsName(newest)); err != nil {
 		return nil, fmt.Errorf("reading the repository: %w", err)
 	}
 	if err := a.readTargets(folder); err != nil {
@@ -173,7 +173,7 @@ func ReadTarget(folder, name string, t *metadata.TargetFiles) ([]byte, error) {
 	if !codeForm.MatchString(name) {
 		return nil, countersign.Refuse(countersign.CodeBadRequest, "%q is no name of a target", name)
 	}
-	raw, err := os.ReadFile(filepath.Join(folder, t.Hashes["sha256"].String()+"."+name))
+	raw, err := ReadFile(folder, t.Hashes["sha256"].String()+"."+name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the target %s: %w", name, err)
 	}
@@ -231,8 +231,18 @@ func WriteFile(path string, content []byte) (err error) {
 	return syncFolder(folder)
 }
 
+// ReadFile reads a file of a folder, and no other, whatever its name or the links in its way say.
+func ReadFile(folder, name string) ([]byte, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // opened to read
+	return root.ReadFile(name)
+}
+
 func syncFolder(folder string) error {
-	d, err := os.Open(folder)
+	d, err := os.Open(folder) //nolint:gosec // the folder that was just written to
 	if err != nil {
 		return fmt.Errorf("syncing %s: %w", folder, err)
 	}
@@ -301,6 +311,6 @@ func (s tufSigner) SignMessage(message io.Reader, _ ...signature.SignOption) ([]
 
 // sameFile reports whether a file holds exactly this.
 func sameFile(path string, content []byte) bool {
-	have, err := os.ReadFile(path)
+	have, err := ReadFile(filepath.Dir(path), filepath.Base(path))
 	return err == nil && bytes.Equal(have, content)
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,7 +47,7 @@ func TestServer(t *testing.T) {
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("page: %s %s", res.Status, res.Header.Get("Content-Type"))
 	}
-	w.must(os.WriteFile(filepath.Join(w.folder.Served(), "metadata", "secret.json"), []byte("{}"), 0o600))
+	w.must(put(filepath.Join(w.folder.Served(), "metadata", "secret.json"), []byte("{}")))
 	for path, want := range map[string]int{
 		"/metadata/timestamp.json": 200, "/metadata/1.root.json": 200, "/metadata/1.snapshot.json": 200, "/metadata/1.targets.json": 200,
 		"/metadata/2.root.json": 404, "/metadata/": 404, "/targets/": 404, "/metadata/secret.json": 404, "/metadata/..%2ftargets": 404, "/metadata/%2e%2e%2fx.json": 404,

@@ -5,7 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -111,16 +111,16 @@ func Merge(f federation.Folder, copied string, now time.Time) (*Report, error) {
 
 // readSigned reads the metadata alone: a body may bring back the two files without the rest.
 func (p *proposal) readSigned() (err error) {
-	if p.root, err = optional(rootFile(p.folder), metadata.Root().FromBytes); err != nil {
+	if p.root, err = optional(p.folder, rootFile, metadata.Root().FromBytes); err != nil {
 		return err
 	}
-	p.targets, err = optional(targetsFile(p.folder), metadata.Targets().FromBytes)
+	p.targets, err = optional(p.folder, targetsFile, metadata.Targets().FromBytes)
 	return err
 }
 
-func optional[T metadata.Roles](path string, parse func([]byte) (*metadata.Metadata[T], error)) (*metadata.Metadata[T], error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+func optional[T metadata.Roles](folder, name string, parse func([]byte) (*metadata.Metadata[T], error)) (*metadata.Metadata[T], error) {
+	raw, err := federation.ReadFile(folder, name)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // an absent file is no proposal for that role
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func optional[T metadata.Roles](path string, parse func([]byte) (*metadata.Metad
 	}
 	m, err := parse(raw)
 	if err != nil {
-		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "%s is not signed metadata", path)
+		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "%s in %s is not signed metadata", name, folder)
 	}
 	return m, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -27,8 +26,11 @@ type proposal struct {
 	files     map[string][]byte
 }
 
-func rootFile(folder string) string    { return filepath.Join(folder, "root.json") }
-func targetsFile(folder string) string { return filepath.Join(folder, "targets.json") }
+// The metadata of a proposal, in its folder.
+const (
+	rootFile    = "root.json"
+	targetsFile = "targets.json"
+)
 
 // published is the folder within a staged one that proves what is published.
 func publishedFolder(folder string) string { return filepath.Join(folder, "published") }
@@ -54,14 +56,14 @@ func (p *proposal) read() (err error) {
 	} else if err != nil {
 		return fmt.Errorf("the published state in %s: %w", p.folder, err)
 	}
-	if raw, err := os.ReadFile(rootFile(p.folder)); err == nil {
+	if raw, err := federation.ReadFile(p.folder, rootFile); err == nil {
 		if p.root, err = metadata.Root().FromBytes(raw); err != nil {
 			return fmt.Errorf("the proposed root: %w", err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the proposed root: %w", err)
 	}
-	raw, err := os.ReadFile(targetsFile(p.folder))
+	raw, err := federation.ReadFile(p.folder, targetsFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -302,12 +304,12 @@ func (p *proposal) write() error {
 
 func (p *proposal) writeSignatures() error {
 	if p.root != nil {
-		if err := writeMetadata(rootFile(p.folder), p.root); err != nil {
+		if err := writeMetadata(filepath.Join(p.folder, rootFile), p.root); err != nil {
 			return err
 		}
 	}
 	if p.targets != nil {
-		return writeMetadata(targetsFile(p.folder), p.targets)
+		return writeMetadata(filepath.Join(p.folder, targetsFile), p.targets)
 	}
 	return nil
 }

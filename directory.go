@@ -190,8 +190,10 @@ type Purpose struct {
 	Retention Duration      `json:"retention"` // how long the consumer may keep what it receives
 	Mandates  []MandateKind `json:"mandates,omitempty"`
 	Case      bool          `json:"case,omitempty"` // X-Road-Issue is required
-	Linkage   int           `json:"linkage,omitempty"`
-	Polling   *Polling      `json:"polling,omitempty"`
+	// CaseRegister is the service that confirms a case of this purpose: that it is open, and for this person. Without one, no relation counts.
+	CaseRegister *ServiceID `json:"caseRegister,omitempty"`
+	Linkage      int        `json:"linkage,omitempty"`
+	Polling      *Polling   `json:"polling,omitempty"`
 }
 
 // Polling bounds how often one official asks one service about one person under a purpose.

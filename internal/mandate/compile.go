@@ -1,6 +1,7 @@
 package mandate
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,9 @@ type Policy struct {
 	services   map[countersign.ServiceID]*service
 	standing   map[route]*countersign.StandingDeclaration
 	programmes map[route][]*programme
-	entities   types.EntityMap // for rules
+	courts     map[countersign.CourtName]*court
+	gateways   map[countersign.MemberID][]crypto.PublicKey // that sign for a member
+	entities   types.EntityMap                             // for rules
 }
 
 type route struct {
@@ -162,7 +165,8 @@ func build(d *countersign.Directory) *builder {
 		schemes: map[countersign.SchemeName]*scheme{}, categories: map[countersign.CategoryCode]*category{},
 		bases: map[countersign.BasisCode]bool{}, purposes: map[countersign.PurposeCode]*purpose{},
 		services: map[countersign.ServiceID]*service{}, standing: map[route]*countersign.StandingDeclaration{},
-		programmes: map[route][]*programme{}, entities: types.EntityMap{},
+		programmes: map[route][]*programme{}, entities: types.EntityMap{}, courts: map[countersign.CourtName]*court{},
+		gateways: map[countersign.MemberID][]crypto.PublicKey{},
 	}}
 	b.parties()
 	b.vocabulary()
@@ -172,6 +176,8 @@ func build(d *countersign.Directory) *builder {
 	}
 	b.declarations()
 	b.allProgrammes()
+	b.courts()
+	b.gatewayKeys()
 	b.entities()
 	b.rules()
 	return b

@@ -164,6 +164,11 @@ func TestCopyHeaders(t *testing.T) {
 			}
 		})
 	}
+	kept := http.Header{}
+	CopyRequestHeaders(kept, header("Connection: x-road-issue, X-Hop", "X-Road-Issue: 7", "X-Hop: 1"), true)
+	if kept.Get(HeaderIssue) != "7" || len(kept) != 1 {
+		t.Errorf("Connection names the case away: %v", kept)
+	}
 	dst := http.Header{}
 	CopyRequestHeaders(dst, everyHeader, false)
 	dst.Add("X-Custom", "c")

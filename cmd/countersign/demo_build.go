@@ -257,6 +257,7 @@ func (d *demoFile) foundServices(doc *countersign.Directory, plan demoPlan) (map
 	if err := os.MkdirAll(d.path("assessments"), 0o700); err != nil {
 		return nil, err
 	}
+	d.keepRunning(doc, plan)
 	for i := range doc.Services {
 		s := &doc.Services[i]
 		if text := registers.OpenAPI(country.AgencyCode(s.ID.Code), s.ID.Service); text != nil {
@@ -271,6 +272,17 @@ func (d *demoFile) foundServices(doc *countersign.Directory, plan demoPlan) (map
 		}
 	}
 	return descriptions, nil
+}
+
+// keepRunning drops what no gateway of this demo serves: the check refuses a service that nobody could answer.
+func (d *demoFile) keepRunning(doc *countersign.Directory, plan demoPlan) {
+	runs := func(id countersign.ServiceID) bool {
+		_, ok := d.Members[id.Code]
+		return ok && (plan.upstream == "" || id.Service == "benchperson")
+	}
+	doc.Services = slices.DeleteFunc(doc.Services, func(s countersign.Service) bool { return !runs(s.ID) })
+	doc.Standing = slices.DeleteFunc(doc.Standing, func(s countersign.StandingDeclaration) bool { return !runs(s.Service) })
+	doc.Programmes = slices.DeleteFunc(doc.Programmes, func(p countersign.Programme) bool { return !runs(p.Service) })
 }
 
 func (d *demoFile) foundMembers(ctx context.Context, doc *countersign.Directory) error {

@@ -153,7 +153,7 @@ func TestWriteError(t *testing.T) {
 		{[]string{"text/*"}, "text/xml"}, {[]string{"application/xml, text/xml"}, "application/xml"}, {[]string{"text/xml;q=0.1, application/xml"}, "text/xml"},
 		{[]string{"image/png", "TEXT/XML"}, "text/xml"}, {[]string{"text/xml;q=0, application/json"}, "application/json"},
 	} {
-		r := httptest.NewRequest("GET", "/r1/x", nil)
+		r := httptest.NewRequest(http.MethodGet, "/r1/x", nil)
 		r.Header["Accept"] = tc.accept
 		w := httptest.NewRecorder()
 		WriteError(w, r, ServerProxy, StyleSnake, countersign.Refuse(countersign.CodeNoPurpose, `give <Countersign-Purpose> & "basis"`), detail)
@@ -193,7 +193,7 @@ func TestWriteError(t *testing.T) {
 
 func TestWriteErrorToHead(t *testing.T) {
 	w := httptest.NewRecorder()
-	WriteError(w, httptest.NewRequest("HEAD", "/r1/x", nil), ClientProxy, StyleSnake, countersign.CodeBusy, detail)
+	WriteError(w, httptest.NewRequest(http.MethodHead, "/r1/x", nil), ClientProxy, StyleSnake, countersign.CodeBusy, detail)
 	if w.Code != 503 || w.Body.Len() != 0 || w.Header().Get("Retry-After") == "" || w.Header().Get("X-Road-Error") != "server.clientproxy.io_error" {
 		t.Errorf("%d %q %v", w.Code, w.Body, w.Header())
 	}

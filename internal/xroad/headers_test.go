@@ -191,7 +191,7 @@ func TestCheckPersonalRequest(t *testing.T) {
 
 func TestCloseAfterChunks(t *testing.T) {
 	for encoding, want := range map[string]string{"": "", "chunked": "close"} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil)
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil)
 		if encoding != "" {
 			r.TransferEncoding = []string{encoding}
 		}

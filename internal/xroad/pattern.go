@@ -133,13 +133,13 @@ func CompilePattern(text string) (*Pattern, error) {
 		default:
 			literal.Reset()
 			for i < len(text) && text[i] != '/' && text[i] != '*' && text[i] != '{' {
-				switch {
-				case text[i] == '\\':
+				switch text[i] {
+				case '\\':
 					i++
 					if i == len(text) || !strings.ContainsRune(`\*{}`, rune(text[i])) {
 						return nil, countersign.Refuse(countersign.CodeBadRequest, `the path pattern holds a backslash that escapes none of \ * { }: write \\ for the character itself`)
 					}
-				case text[i] == '}':
+				case '}':
 					return nil, countersign.Refuse(countersign.CodeBadRequest, `the path pattern holds a closing brace without an opening one: write \} for the character itself`)
 				}
 				literal.WriteByte(text[i])
@@ -194,7 +194,7 @@ func (p *Pattern) Match(path RulePath) (Vars, bool) {
 		return Vars{}, false
 	}
 	vars := Vars{names: p.names}
-	ok := false
+	var ok bool
 	switch {
 	case p.all:
 		ok = true

@@ -95,17 +95,16 @@ func ParseTarget(requestURI string) (Target, error) {
 //
 // SPEC: X-Road 7.8 requires the subsystem (seven segments with the empty first one and the version), although PR-REST 4.1 calls it optional.
 func cutService(rest string, parts *[5]string) (tail string, err error) {
-	names := [5]string{"instance", "member class", "member code", "subsystem", "service"}
-	for i := range parts {
+	for i, name := range [len(parts)]string{"instance", "member class", "member code", "subsystem", "service"} {
 		end := strings.IndexByte(rest, '/')
 		if end < 0 {
 			end = len(rest)
 			if i < len(parts)-1 {
-				return "", countersign.Refuse(countersign.CodeBadRequest, "the path ends before its %s: ask /r1/INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE", names[i+1])
+				return "", countersign.Refuse(countersign.CodeBadRequest, "the path ends after its %s: ask /r1/INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE", name)
 			}
 		}
 		if parts[i], err = DecodePart(rest[:end]); err != nil {
-			return "", countersign.Refuse(countersign.CodeBadRequest, "the %s in the path: %s", names[i], countersign.MessageOf(err))
+			return "", countersign.Refuse(countersign.CodeBadRequest, "the %s in the path: %s", name, countersign.MessageOf(err))
 		}
 		rest = rest[end:]
 		if i < len(parts)-1 {

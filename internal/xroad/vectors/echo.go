@@ -23,11 +23,13 @@ type Received struct {
 	BodyLength int         `json:"body_length"`
 }
 
+// HeaderMark and ParamMark carry a vector's mark to a service: the header where unknown headers pass, the parameter of the query elsewhere.
 const (
-	// HeaderMark and ParamMark carry a vector's mark to a service: the header where unknown headers pass, the parameter of the query elsewhere.
 	HeaderMark = "X-Vector-Mark"
 	ParamMark  = "mark"
+)
 
+const (
 	maxMarks    = 4096
 	maxKeptBody = 64 << 10
 )
@@ -243,7 +245,7 @@ func (u Remote) Received(ctx context.Context, mark string) ([]Received, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read below
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the echo's account answers %s", response.Status)
 	}

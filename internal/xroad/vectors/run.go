@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -184,7 +183,7 @@ func send(ctx context.Context, env Env, wire []byte, method string) (answer, err
 	if err != nil {
 		return answer{}, err
 	}
-	defer conn.Close()                                          //nolint:errcheck // everything that matters was read
+	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // a gateway that hangs is cut off by the context
 	defer stop()
 	written := make(chan struct{})
@@ -235,7 +234,9 @@ func read(r *bufio.Reader, method string, first func()) answer {
 			return a
 		}
 		a.extra++
-		if _, err := io.Copy(io.Discard, next.Body); errors.Is(err, io.ErrUnexpectedEOF) {
+		_, err = io.Copy(io.Discard, next.Body)
+		_ = next.Body.Close()
+		if err != nil {
 			return a
 		}
 	}

@@ -51,8 +51,7 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 	if err := c.checkContent(rules, q, gw, a, res.Header); err != nil {
 		if a.statement != nil {
-			_ = c.close(ctx, q, a.closing(countersign.OutcomeNotAccepted, err)) // logged there; the answer is dropped either way
-			c.fail(w, r, q.id, err)
+			c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err))
 			return
 		}
 		c.notAccepted(ctx, w, r, rules, q, err)
@@ -62,7 +61,7 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if a.Outcome != countersign.OutcomeReleased {
 		outcome = a.Outcome
 	}
-	if err := c.close(ctx, q, a.closing(outcome, nil)); err != nil {
+	if _, err := c.close(ctx, q, a.closing(outcome, nil)); err != nil {
 		c.fail(w, r, q.id, err)
 		return
 	}
@@ -177,7 +176,7 @@ func (a *received) closing(outcome countersign.Outcome, why error) closing {
 }
 
 // close makes the consumer's record of the exchange durable and closes its intent, in one transaction.
-func (c *Consumer) close(ctx context.Context, q *question, end closing) error {
+func (c *Consumer) close(ctx context.Context, q *question, end closing) (*ledger.Placed, error) {
 	text := end.statement.Encode()
 	leaf := countersign.ExchangeLeaf(end.statement, countersign.SideConsumer, end.outcome, end.salt.Commit(text))
 	leaf.Kind = end.kind
@@ -187,7 +186,7 @@ func (c *Consumer) close(ctx context.Context, q *question, end closing) error {
 	if end.why != nil {
 		record.Reasons = []countersign.Code{countersign.CodeOf(end.why)}
 	}
-	_, err := c.Log.Append(ctx, ledger.Entry{
+	placed, err := c.Log.Append(ctx, ledger.Entry{
 		Leaf: leaf, Exchange: q.id, Tag: c.tag(end.statement.Subject), Record: record,
 		CloseIntent: end.kind != countersign.LeafRelease, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
@@ -195,25 +194,31 @@ func (c *Consumer) close(ctx context.Context, q *question, end closing) error {
 		c.logFailure(ctx, "the consumer's record is not durable: nothing is handed over", q.id.String(), err)
 	}
 	c.Metrics.asked(end.outcome)
-	return err
+	return placed, err
+}
+
+// closeAndFail ends an exchange without an answer, and gives the calling system the receipt of the member's own log for it: a refusal has a
+// record as an answer has, and whoever was refused can prove it. Where the record is not durable, there is no receipt, and that is the error.
+func (c *Consumer) closeAndFail(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question, end closing) {
+	placed, err := c.close(ctx, q, end)
+	if err != nil {
+		c.fail(w, r, q.id, err)
+		return
+	}
+	w.Header()[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
+	c.fail(w, r, q.id, end.why)
 }
 
 // notAccepted closes the intent of a question whose answer did not come or did not verify, and tells the calling system.
 func (c *Consumer) notAccepted(ctx context.Context, w http.ResponseWriter, r *http.Request, rules *rulebook, q *question, why error) {
-	if err := c.close(ctx, q, c.alone(rules, q, countersign.OutcomeFailed, countersign.OutcomeNotAccepted, why)); err != nil {
-		why = err
-	}
-	c.fail(w, r, q.id, why)
+	c.closeAndFail(ctx, w, r, q, c.alone(rules, q, countersign.OutcomeFailed, countersign.OutcomeNotAccepted, why))
 }
 
 // refuseHere records a question that the consumer's gateway itself refuses; no intent is open yet.
 func (c *Consumer) refuseHere(w http.ResponseWriter, r *http.Request, rules *rulebook, q *question, why error) {
 	ctx, cancel := finish(r.Context())
 	defer cancel()
-	if err := c.close(ctx, q, c.alone(rules, q, countersign.OutcomeRefused, countersign.OutcomeRefused, why)); err != nil {
-		why = err
-	}
-	c.fail(w, r, q.id, why)
+	c.closeAndFail(ctx, w, r, q, c.alone(rules, q, countersign.OutcomeRefused, countersign.OutcomeRefused, why))
 }
 
 // alone is a statement that only the consumer makes: there is no provider's half, so no other log can pair it.

@@ -100,10 +100,11 @@ func (c *Consumer) closeIntent(ctx context.Context, rules *rulebook, o ledger.Op
 	if st.Subject == "" {
 		st.Subject = a.Subject
 	}
-	return c.close(ctx, q, closing{
+	_, err = c.close(ctx, q, closing{
 		statement: st, salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: countersign.OutcomeNotAccepted,
 		why: why, promise: promise, signature: signature,
 	})
+	return err
 }
 
 // askStatus asks a provider's gateway for its part of the statement and its receipt. CodeUnknownService means that it has no record.

@@ -187,7 +187,7 @@ func (g *Gateway) admitGateway(member countersign.MemberID, name countersign.Gat
 	return countersign.Refuse(countersign.CodeSignature, "the gateway %s of %s presents a key that the directory does not hold for it", name, member)
 }
 
-// buildReceipt gathers the receipt of an exchange that the calling system asked.
+// buildReceipt gathers the receipt of an exchange that the calling system asked: the provider's, or the own log's where no provider answered.
 func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*countersign.Receipt, error) {
 	may, err := c.Authenticate(r)
 	if err != nil {
@@ -201,13 +201,14 @@ func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*co
 		return nil, notRecordedHere()
 	}
 	if len(stored.Record.PeerPromise) == 0 {
-		return nil, countersign.Refuse(countersign.CodeNoReceipt, "the exchange ended without a receipt of the provider")
+		return c.ownReceipt(r.Context(), stored)
 	}
 	promise, err := countersign.ParsePromise(stored.Record.PeerPromise)
 	if err != nil {
 		return nil, err
 	}
 	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, stored.Record.Salt.Commit(stored.Record.Statement))
+	leaf.Kind = stored.Leaf.Kind
 	receipt := &countersign.Receipt{
 		Format: countersign.ReceiptFormat, Promise: stored.Record.PeerPromise, Signature: stored.Record.PeerSignature,
 		Leaf: leaf.Encode(), Statement: stored.Record.Statement, Salt: stored.Record.Salt[:],
@@ -218,6 +219,22 @@ func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*co
 	}
 	if l, ok := rules.view.LogByOrigin(promise.Origin); ok {
 		receipt.Proof = c.fetchProof(r.Context(), rules.view, l, promise.Index)
+	}
+	return receipt, nil
+}
+
+// ownReceipt is the receipt of an exchange that ended on this side alone: refused here, or without an answer that could be accepted.
+func (c *Consumer) ownReceipt(ctx context.Context, stored *ledger.Stored) (*countersign.Receipt, error) {
+	placed, err := c.Log.Promise(ctx, stored)
+	if err != nil {
+		return nil, err
+	}
+	receipt := &countersign.Receipt{
+		Format: countersign.ReceiptFormat, Promise: placed.Promise, Signature: placed.Signature,
+		Leaf: stored.LeafBytes, Statement: stored.Record.Statement, Salt: stored.Record.Salt[:],
+	}
+	if receipt.Proof, err = c.Log.Proof(ctx, stored.Index); err != nil && countersign.CodeOf(err) != countersign.CodeNoQuorum {
+		return nil, err
 	}
 	return receipt, nil
 }

@@ -75,11 +75,10 @@ func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err == nil {
 		begin := a.closing(countersign.OutcomeReceived, nil)
 		begin.kind = countersign.LeafRelease
-		err = c.close(ctx, q, begin)
+		_, err = c.close(ctx, q, begin)
 	}
 	if err != nil {
-		_ = c.close(ctx, q, a.closing(countersign.OutcomeNotAccepted, err)) // logged there; nothing was handed over
-		c.fail(w, r, q.id, err)
+		c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err)) // nothing was handed over
 		return
 	}
 	h := w.Header()
@@ -105,7 +104,7 @@ func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Req
 	a.statement = q.statement(a.answering, a.salt, sum)
 	end := a.closing(outcome, err)
 	end.kind = countersign.LeafCompletion
-	if cerr := c.close(ctx, q, end); err == nil {
+	if _, cerr := c.close(ctx, q, end); err == nil {
 		err = cerr
 	}
 	if err != nil {

@@ -309,6 +309,28 @@ type Court struct {
 	Log    Log       `json:"log"`
 }
 
+// Issuer is an OpenID Connect provider whose identity tokens count in this federation, and for whom. Its keys are those that it publishes by
+// discovery, so that it rotates them itself.
+type Issuer struct {
+	URL      string       `json:"url"`
+	For      []IssuerRole `json:"for"`
+	Member   *MemberID    `json:"member,omitempty"` // the agency whose officials it knows; due for officials, judges and overseers
+	Audience []string     `json:"audience"`         // client ids that tokens may be made for
+	Scheme   SchemeName   `json:"scheme,omitempty"` // of the person identifier in the claim; due for persons
+	Claim    string       `json:"claim,omitempty"`  // that holds it; "sub" when empty
+}
+
+// IssuerRole says whom an issuer identifies.
+type IssuerRole string
+
+// The roles of issuers.
+const (
+	IssuerPerson   IssuerRole = "person"
+	IssuerOfficial IssuerRole = "official"
+	IssuerJudge    IssuerRole = "judge"
+	IssuerOverseer IssuerRole = "overseer"
+)
+
 // Witness cosigns checkpoints. Witnesses of one organisation count as one.
 type Witness struct {
 	Name         WitnessName `json:"name"`

@@ -206,6 +206,9 @@ func (c *committer) prepare(ops []*op, now time.Time) (tiles.Edge, error) {
 			continue
 		}
 		o.row.Index, o.row.At = size+uint64(len(hashes)), at
+		if loses(o) {
+			continue
+		}
 		hashes = append(hashes, o.hash)
 		b.Entries = append(b.Entries, o.row)
 		b.Durable = true

@@ -27,6 +27,7 @@ type Directory struct {
 	Programmes []Programme           `json:"programmes,omitempty"`
 	Rules      []Rule                `json:"rules,omitempty"`
 	Courts     []Court               `json:"courts,omitempty"`
+	Issuers    []Issuer              `json:"issuers,omitempty"`
 	Witnesses  []Witness             `json:"witnesses"`
 	Quorum     int                   `json:"quorum"` // organisations whose witnesses must cosign, not witnesses
 	Log        Log                   `json:"log"`    // the directory's own

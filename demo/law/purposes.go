@@ -45,6 +45,12 @@ func purposes() []countersign.Purpose {
 			Assurance: a, Retention: keep,
 		}
 	}
+	// confirmed names the register that says whether a case or treatment of the purpose is open.
+	confirmed := func(agency, service string, u countersign.Purpose) countersign.Purpose {
+		id := Service(agency, service)
+		u.CaseRegister = &id
+		return u
+	}
 	withCase := func(u countersign.Purpose) countersign.Purpose { u.Case = true; return u }
 	linked := func(registers int, u countersign.Purpose) countersign.Purpose { u.Linkage = registers; return u }
 	polled := func(perMinute, perDay int, u countersign.Purpose) countersign.Purpose {
@@ -52,8 +58,8 @@ func purposes() []countersign.Purpose {
 		return u
 	}
 	return []countersign.Purpose{
-		withCase(linked(6, p("benefit-decision", "social-act-9", asserted, 1095*day,
-			"Müraciət etdiyiniz müavinət barədə qərar vermək üçün", "To decide on the benefit that you applied for", "Чтобы решить, положено ли вам пособие, о котором вы просили"))),
+		confirmed(SOC, "cases", withCase(linked(6, p("benefit-decision", "social-act-9", asserted, 1095*day,
+			"Müraciət etdiyiniz müavinət barədə qərar vermək üçün", "To decide on the benefit that you applied for", "Чтобы решить, положено ли вам пособие, о котором вы просили")))),
 		p("subsidy-decision", "social-act-9", asserted, 365*day,
 			"Kommunal xərclərə güzəşt barədə qərar vermək üçün", "To decide whether your utility bills are subsidised", "Чтобы решить, положена ли вам субсидия на коммунальные услуги"),
 		p("address-registration", "municipal-act-21", asserted, 365*day,
@@ -68,10 +74,10 @@ func purposes() []countersign.Purpose {
 			"Avtomobilinizi və ya sürücülük vəsiqənizi rəsmiləşdirmək üçün", "To register your vehicle or issue your driving licence", "Чтобы оформить ваш автомобиль или водительские права"),
 		polled(3, 20, p("traffic-stop", "road-act-33", asserted, 30*day,
 			"Yol polisi avtomobili saxladığı üçün", "Because the police stopped a vehicle", "Потому что полиция остановила автомобиль")),
-		withCase(p("criminal-investigation", "criminal-procedure-177", verified, 1825*day,
-			"Cinayət işinin araşdırılması üçün", "To investigate a crime", "Чтобы расследовать преступление")),
-		p("treatment", "health-act-26", asserted, 1825*day,
-			"Sizi müalicə etmək üçün", "To treat you", "Чтобы вас лечить"),
+		confirmed(POL, "cases", withCase(p("criminal-investigation", "criminal-procedure-177", verified, 1825*day,
+			"Cinayət işinin araşdırılması üçün", "To investigate a crime", "Чтобы расследовать преступление"))),
+		confirmed(CLN, "treatments", p("treatment", "health-act-26", asserted, 1825*day,
+			"Sizi müalicə etmək üçün", "To treat you", "Чтобы вас лечить")),
 		p("vital-interests", "health-act-30", asserted, 90*day,
 			"Həyatınız təhlükədə olduğu üçün", "Because a life was in danger", "Потому что жизнь была в опасности"),
 		p("driver-fitness", "data-act-8", asserted, 90*day,

@@ -195,6 +195,9 @@ func (f *differ) purposes() {
 			f.add(x.PerMinute > y.PerMinute || x.PerDay > y.PerDay, who, "lets one person be asked about %d times a minute and %d a day instead of %d and %d",
 				x.PerMinute, x.PerDay, y.PerMinute, y.PerDay)
 		}
+		if x, y := registerOf(a), registerOf(b); x != y {
+			f.add(x != "(none)", who, "has its cases confirmed by %s instead of %s", x, y)
+		}
 		for _, l := range a.Bases {
 			if !slices.Contains(b.Bases, l) {
 				f.add(true, who, "stands on the legal basis %s too", l)
@@ -213,6 +216,13 @@ func (p *Policy) linkageOf(u *purpose) int {
 		return u.Linkage
 	}
 	return p.caps.Linkage
+}
+
+func registerOf(u *purpose) string {
+	if u.CaseRegister == nil {
+		return "(none)"
+	}
+	return u.CaseRegister.String()
 }
 
 func pollingOf(u *purpose) countersign.Polling {

@@ -112,6 +112,9 @@ func narrowPurpose(b, a countersign.Purpose) (countersign.Purpose, bool) {
 	b.Assurance = max(b.Assurance, a.Assurance)
 	b.Retention = min(b.Retention, a.Retention)
 	b.Case = b.Case || a.Case
+	if a.CaseRegister == nil {
+		b.CaseRegister = nil // no register, no confirmed relation; another register waits
+	}
 	switch {
 	case len(b.Mandates) == 0:
 		b.Mandates = a.Mandates // from any that the cells permit to some

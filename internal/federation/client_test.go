@@ -110,14 +110,17 @@ func TestMixAndMatch(t *testing.T) {
 	oldTargets, err := os.ReadFile(filepath.Join(served, "1.targets.json"))
 	w.must(err)
 	w.change(func(d *countersign.Directory) { w.must(dropSchools(d)) })
-	for name, swap := range map[string][]byte{"2.snapshot.json": oldSnapshot, "2.targets.json": oldTargets} {
-		path := filepath.Join(served, name)
+	for _, part := range []struct {
+		name string
+		swap []byte
+	}{{"2.snapshot.json", oldSnapshot}, {"2.targets.json", oldTargets}} {
+		path := filepath.Join(served, part.name)
 		good, err := os.ReadFile(path)
 		w.must(err)
-		w.must(put(path, swap))
+		w.must(put(path, part.swap))
 		refused(t, c.Poll(t.Context()), countersign.CodeStaleDirectory)
 		if v, err := c.Current(); err != nil || v.Version() != 1 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v", part.name, err)
 		}
 		w.must(put(path, good))
 	}

@@ -150,7 +150,7 @@ func (l *Log) entry(e Entry) (*op, error) {
 		}
 		row.Expires = month
 	}
-	return &op{row: row, hash: hash, closes: e.CloseIntent}, nil
+	return &op{row: row, hash: hash, closes: e.CloseIntent, unpromised: e.Unpromised}, nil
 }
 
 // maxLeaf is what an entry bundle can hold.

@@ -22,10 +22,13 @@ import (
 
 // publisher signs checkpoints, has them cosigned, and knows which one each view shows.
 type publisher struct {
-	log    *Log
+	log      *Log
+	policyMu sync.Mutex // held while a policy is replaced
+
 	kicked chan struct{} // capacity 1: somebody waits for witnesses, so that the next checkpoint is made at once
 
 	mu       sync.Mutex
+	policy   []byte
 	group    witness.Group
 	feeder   *feed.Feeder // nil without witnesses
 	signed   CheckpointRow
@@ -52,10 +55,20 @@ func newPublisher(ctx context.Context, l *Log, cfg Config) (*publisher, error) {
 	return p, p.setPolicy(cfg.Policy)
 }
 
-// SetPolicy replaces the witness policy, as the directory does when witnesses change.
-func (l *Log) SetPolicy(policy []byte) error { return l.publisher.setPolicy(policy) }
+// SetPolicy replaces the witness policy, as the directory does when witnesses change. The same policy again changes nothing.
+func (l *Log) SetPolicy(policy []byte) error {
+	l.publisher.mu.Lock()
+	same := bytes.Equal(policy, l.publisher.policy)
+	l.publisher.mu.Unlock()
+	if same {
+		return nil
+	}
+	return l.publisher.setPolicy(policy)
+}
 
 func (p *publisher) setPolicy(policy []byte) error {
+	p.policyMu.Lock()
+	defer p.policyMu.Unlock()
 	var group witness.Group
 	if len(policy) > 0 {
 		var err error
@@ -72,7 +85,7 @@ func (p *publisher) setPolicy(policy []byte) error {
 	}
 	p.mu.Lock()
 	old := p.feeder
-	p.group, p.feeder = group, feeder
+	p.policy, p.group, p.feeder = bytes.Clone(policy), group, feeder
 	signed := p.signed
 	p.mu.Unlock()
 	if old != nil {

@@ -225,6 +225,11 @@ func (l *Log) examine(ctx context.Context) (edge tiles.Edge, last countersign.Mi
 	if string(vkey) != l.vkey {
 		return edge, 0, countersign.Refuse(countersign.CodeStore, "the store's log is signed by another key than the one configured: name its own key")
 	}
+	// Before the leaves, for a gateway may be writing while a reader examines.
+	signed, err := l.store.LatestCheckpoint(ctx, CheckpointSigned)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return edge, 0, err
+	}
 	if edge, err = loadEdge(ctx, l.store); err != nil {
 		return edge, 0, err
 	}
@@ -235,20 +240,16 @@ func (l *Log) examine(ctx context.Context) (edge tiles.Edge, last countersign.Mi
 	if len(newest) == 1 {
 		last = newest[0].At
 	}
-	return edge, last, l.checkNewest(ctx, edge)
+	if signed.Note == nil {
+		return edge, last, nil
+	}
+	return edge, last, l.checkSigned(ctx, edge, signed.Note)
 }
 
-// checkNewest compares the newest checkpoint that the log has signed with the leaves. A store that is older than its own checkpoint has
+// checkSigned compares the newest checkpoint that the log has signed with the leaves. A store that is older than its own checkpoint has
 // lost leaves; one with another root was changed.
-func (l *Log) checkNewest(ctx context.Context, edge tiles.Edge) error {
-	row, err := l.store.LatestCheckpoint(ctx, CheckpointSigned)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	cp, err := l.openCheckpoint(row.Note)
+func (l *Log) checkSigned(ctx context.Context, edge tiles.Edge, signed []byte) error {
+	cp, err := l.openCheckpoint(signed)
 	if err != nil {
 		return err
 	}

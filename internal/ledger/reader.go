@@ -38,4 +38,6 @@ func (r *Reader) History(ctx context.Context, tags []countersign.SubjectTag, pag
 }
 
 // List is Log.List.
-func (r *Reader) List(ctx context.Context, page Page) ([]*Stored, error) { return r.log.List(ctx, page) }
+func (r *Reader) List(ctx context.Context, page Page) ([]*Stored, error) {
+	return r.log.List(ctx, page)
+}

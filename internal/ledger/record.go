@@ -111,6 +111,7 @@ type Entry struct {
 	Tag         countersign.SubjectTag // zero where there is no subject
 	Expires     time.Time              // when the record is destroyed: with the month that this lies in; due where there is a record
 	CloseIntent bool                   // the intent of Exchange is closed by this entry
+	Unpromised  bool                   // nobody outside is owed a promise for it: Placed comes without one, and costs no signature
 }
 
 // Placed says where an entry stands, with the log's promise for it.

@@ -132,7 +132,7 @@ func parsePath(path string) (p tilePath, ok bool) {
 		}
 	}
 	tile, err := tlog.ParseTilePath("tile/8/" + level + "/" + rest)
-	if err != nil || tile.N < 0 || tile.W < 1 || tile.W > Width || tile.L > 63 {
+	if err != nil || tile.L < 0 || tile.N < 0 || tile.W < 1 || tile.W > Width || tile.L > 63 {
 		return p, false
 	}
 	return tilePath{ID{tile.L, uint64(tile.N)}, entries, tile.W}, true

@@ -1,0 +1,9 @@
+package ledger
+
+import "context"
+
+// Tick does at once what comes with time.
+func (l *Log) Tick(ctx context.Context) { l.tick(ctx) }
+
+// Destroy destroys the key of a month.
+func (l *Log) Destroy(m Month) error { return l.vault.destroy(m) }

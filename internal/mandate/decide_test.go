@@ -338,3 +338,32 @@ func TestProgrammeWindow(t *testing.T) {
 		}
 	}
 }
+
+// A federation may tighten the caps, never loosen them.
+func TestCapsOnlyTighten(t *testing.T) {
+	d := fixture()
+	d.Caps = countersign.Caps{NoticeDelay: countersign.Duration(day), NoticeCap: countersign.Duration(9999 * day), WarrantLife: countersign.Duration(31 * day),
+		EmergencyReview: countersign.Duration(time.Hour), WaitingPeriod: countersign.Duration(day), Linkage: 3, EmergencyQuota: 11}
+	got, want := compiled(t, d).Caps(), countersign.DefaultCaps()
+	want.NoticeDelay, want.EmergencyReview, want.Linkage = countersign.Duration(day), countersign.Duration(time.Hour), 3
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestSpecialCategoriesNeedMoreThanAPurpose(t *testing.T) {
+	d := fixture()
+	d.Matrix = append(d.Matrix, countersign.Cell{Purpose: "crime", Category: "treatment", Mandates: []countersign.MandateKind{countersign.MandateNone, countersign.MandateRelation}})
+	if len(Check(d)) != 1 {
+		t.Errorf("Check: %v", Check(d))
+	}
+	p := compiled(t, d)
+	q := crimeQuestion(health)
+	if got := p.Decide(q); got.MayAsk() {
+		t.Errorf("the purpose alone opens %v", got.Fields)
+	}
+	q.Mandates = []Mandate{held(q, countersign.MandateRelation, "/open")}
+	if got := p.Decide(q); !got.Allowed() || !got.Special || !got.NeedsQuorum {
+		t.Errorf("a relation: %v", got.Err())
+	}
+}

@@ -189,6 +189,9 @@ func badField(d *countersign.Directory, q *Question, s *countersign.Service, pat
 		// DATA-CLASSES, written down a second time.
 		enough := map[countersign.Class]string{"O": "none relation consent warrant emergency programme", "R": "none relation consent warrant emergency programme",
 			"C": "consent emergency", "C/W": "consent warrant emergency", "W": "warrant", "N": ""}[class]
+		if special(d, code) && class == countersign.ClassRelation {
+			enough = "relation consent warrant emergency"
+		}
 		if !slices.Contains(splitWords(enough), kind.String()) {
 			return "class " + string(class) + " is opened by " + kind.String()
 		}
@@ -210,6 +213,10 @@ func classOf(d *countersign.Directory, code countersign.CategoryCode) countersig
 		return countersign.ClassNever
 	}
 	return d.Categories[i].Class
+}
+
+func special(d *countersign.Directory, code countersign.CategoryCode) bool {
+	return slices.ContainsFunc(d.Categories, func(c countersign.Category) bool { return c.Code == code && c.Special })
 }
 
 func drawDirectory(t *rapid.T) *countersign.Directory {

@@ -131,6 +131,18 @@ func status(t testing.TB, key, uri string, at time.Time, withdrawn ...int) Statu
 	return statusText{text: text}
 }
 
+// everlasting is a status list whose court claims a longer life for it than a gateway grants.
+func everlasting(t testing.TB, at time.Time) StatusSource {
+	t.Helper()
+	c := statusClaims{URI: statusURI, Issued: SecondsOf(at)}
+	c.List.Bits, c.List.List = 1, "eJxjYGBgAAAABAAB"
+	text, err := signToken(testKey("court"), typeStatusList, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statusText{text: text}
+}
+
 func TestWarrants(t *testing.T) {
 	swap := func(header string) func(*testing.T, *Warrant) string {
 		return func(t *testing.T, w *Warrant) string {
@@ -140,44 +152,45 @@ func TestWarrants(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]*warrantCase{
-		"valid":                          {},
-		"back-dated (A20)":               {proof: registered{log: courtLog, since: now.Add(-10 * time.Minute)}, want: "back-dated"},
-		"registered in the future":       {proof: registered{log: courtLog, since: now.Add(time.Hour)}, want: "lies in the future"},
-		"not registered (A20)":           {proof: registered{err: countersign.Refuse(countersign.CodeMandateInvalid, "no such leaf")}, want: "no such leaf"},
-		"registered in another log":      {proof: registered{log: "police.example/log", since: now.Add(-45 * time.Minute)}, want: "its own court's log"},
-		"no receipt":                     {proof: ReceiptProof{}, want: "without the receipt"},
-		"expired (A21)":                  {terms: func(w *Warrant) { w.Until = SecondsOf(now) }, want: "has expired"},
-		"ends before it begins":          {terms: func(w *Warrant) { w.From = w.Until }, want: "later end (exp)"},
-		"issued in the future":           {terms: func(w *Warrant) { w.Issued = SecondsOf(now.Add(time.Minute)) }, want: "issued in the future"},
-		"too long a life":                {terms: func(w *Warrant) { w.Until = SecondsOf(now.Add(31 * day)) }, want: "valid for longer than 720h0m0s"},
-		"withdrawn (A22)":                {statuses: status(t, "court", statusURI, now, 11), want: "was withdrawn"},
-		"stale status (A22)":             {statuses: status(t, "court", statusURI, now.Add(-6*time.Minute)), want: "not fresh"},
-		"status from the future":         {statuses: status(t, "court", statusURI, now.Add(time.Minute)), want: "not fresh"},
-		"status of another list":         {statuses: status(t, "court", "https://court.example/status/2", now), want: "another one than the mandate names"},
-		"status by another key":          {statuses: status(t, "gateway POL", statusURI, now), want: "status list is not signed by its issuer"},
-		"no status to be had (A22)":      {statuses: statusText{err: errors.New("down")}, want: "cannot be had"},
-		"no status named":                {terms: func(w *Warrant) { w.Status = StatusRef{} }, want: "names no status list"},
-		"no place in the list":           {terms: func(w *Warrant) { w.Status = NewStatusRef(statusURI, 64) }, want: "has no place"},
-		"self-issued (A26)":              {token: func(t *testing.T, w *Warrant) string { return signed(t, "gateway POL", w) }, want: "not signed by a key that the directory holds"},
-		"no court (A26)":                 {terms: func(w *Warrant) { w.Court = "prosecutor" }, want: "is of no court of the directory"},
-		"key of a removed judge (A26)":   {d: func(d *countersign.Directory) { d.Courts[0].Keys = []string{keyText(t, public(testKey("new judge")))} }, want: "not signed by a key that the directory holds"},
-		"court that lost its role (A26)": {d: func(d *countersign.Directory) { d.Members[6].Roles = []countersign.Role{countersign.RoleOverseer} }, want: "is of no court"},
-		"prosecutor as court (A26)":      {d: func(d *countersign.Directory) { d.Courts[0].Member = subsystem(police).MemberID }, want: "is of no court"},
-		"issuer asks":                    {terms: func(w *Warrant) { w.Client = subsystem("DEMO/GOV/CRT/desk") }, want: "the requester is never the issuer"},
-		"nobody (A27)":                   {terms: func(w *Warrant) { w.Subject = "" }, want: "names no person"},
-		"everybody (A27)":                {terms: func(w *Warrant) { w.Subject = "pin:*" }, want: "canonical identifier"},
-		"two people (A27)":               {terms: func(w *Warrant) { w.Subject = "pin:1ABCD23,9ZZZZ99" }, want: "canonical identifier"},
-		"another spelling":               {terms: func(w *Warrant) { w.Subject = "pin:1abcd23" }, want: "canonical identifier"},
-		"no uses":                        {terms: func(w *Warrant) { w.Uses = 0 }, want: "grants 0 uses"},
-		"uses without end":               {terms: func(w *Warrant) { w.Uses = 1000 }, want: "grants 1000 uses"},
-		"no fields":                      {terms: func(w *Warrant) { w.Fields = nil }, want: "does not list its fields"},
-		"fields twice":                   {terms: func(w *Warrant) { w.Fields = list("/ward /ward") }, want: "does not list its fields"},
-		"no ground":                      {terms: func(w *Warrant) { w.Ground = " " }, want: "gives no ground"},
-		"no judge":                       {terms: func(w *Warrant) { w.Judge = "" }, want: "names no judge"},
-		"no facts":                       {terms: func(w *Warrant) { w.Facts = countersign.Digest{} }, want: "digest of the facts"},
-		"no word on privilege":           {terms: func(w *Warrant) { w.Privilege = "" }, want: "protected professions"},
-		"delay":                          {terms: func(w *Warrant) { w.Delay = countersign.Duration(day) }, want: "asks for a delay of notice, and this gateway has no sealing"},
-		"delay beyond the cap":           {terms: func(w *Warrant) { w.Delay = countersign.Duration(91 * day) }, want: "2160h0m0s at most"},
+		"valid":                     {},
+		"back-dated (A20)":          {proof: registered{log: courtLog, since: now.Add(-10 * time.Minute)}, want: "back-dated"},
+		"registered in the future":  {proof: registered{log: courtLog, since: now.Add(time.Hour)}, want: "lies in the future"},
+		"not registered (A20)":      {proof: registered{err: countersign.Refuse(countersign.CodeMandateInvalid, "no such leaf")}, want: "no such leaf"},
+		"registered in another log": {proof: registered{log: "police.example/log", since: now.Add(-45 * time.Minute)}, want: "its own court's log"},
+		"no receipt":                {proof: ReceiptProof{}, want: "without the receipt"},
+		"expired (A21)":             {terms: func(w *Warrant) { w.Until = SecondsOf(now) }, want: "has expired"},
+		"ends before it begins":     {terms: func(w *Warrant) { w.From = w.Until }, want: "later end (exp)"},
+		"issued in the future":      {terms: func(w *Warrant) { w.Issued = SecondsOf(now.Add(time.Minute)) }, want: "issued in the future"},
+		"too long a life":           {terms: func(w *Warrant) { w.Until = SecondsOf(now.Add(31 * day)) }, want: "valid for longer than 720h0m0s"},
+		"withdrawn (A22)":           {statuses: status(t, "court", statusURI, now, 11), want: "was withdrawn"},
+		"stale status (A22)":        {statuses: status(t, "court", statusURI, now.Add(-6*time.Minute)), want: "not fresh"},
+		"stale status that says it is good for ever (A22)": {statuses: everlasting(t, now.Add(-6*time.Minute)), want: "not fresh"},
+		"status from the future":                           {statuses: status(t, "court", statusURI, now.Add(time.Minute)), want: "not fresh"},
+		"status of another list":                           {statuses: status(t, "court", "https://court.example/status/2", now), want: "another one than the mandate names"},
+		"status by another key":                            {statuses: status(t, "gateway POL", statusURI, now), want: "status list is not signed by its issuer"},
+		"no status to be had (A22)":                        {statuses: statusText{err: errors.New("down")}, want: "cannot be had"},
+		"no status named":                                  {terms: func(w *Warrant) { w.Status = StatusRef{} }, want: "names no status list"},
+		"no place in the list":                             {terms: func(w *Warrant) { w.Status = NewStatusRef(statusURI, 64) }, want: "has no place"},
+		"self-issued (A26)":                                {token: func(t *testing.T, w *Warrant) string { return signed(t, "gateway POL", w) }, want: "not signed by a key that the directory holds"},
+		"no court (A26)":                                   {terms: func(w *Warrant) { w.Court = "prosecutor" }, want: "is of no court of the directory"},
+		"key of a removed judge (A26)":                     {d: func(d *countersign.Directory) { d.Courts[0].Keys = []string{keyText(t, public(testKey("new judge")))} }, want: "not signed by a key that the directory holds"},
+		"court that lost its role (A26)":                   {d: func(d *countersign.Directory) { d.Members[6].Roles = []countersign.Role{countersign.RoleOverseer} }, want: "is of no court"},
+		"prosecutor as court (A26)":                        {d: func(d *countersign.Directory) { d.Courts[0].Member = subsystem(police).MemberID }, want: "is of no court"},
+		"issuer asks":                                      {terms: func(w *Warrant) { w.Client = subsystem("DEMO/GOV/CRT/desk") }, want: "the requester is never the issuer"},
+		"nobody (A27)":                                     {terms: func(w *Warrant) { w.Subject = "" }, want: "names no person"},
+		"everybody (A27)":                                  {terms: func(w *Warrant) { w.Subject = "pin:*" }, want: "canonical identifier"},
+		"two people (A27)":                                 {terms: func(w *Warrant) { w.Subject = "pin:1ABCD23,9ZZZZ99" }, want: "canonical identifier"},
+		"another spelling":                                 {terms: func(w *Warrant) { w.Subject = "pin:1abcd23" }, want: "canonical identifier"},
+		"no uses":                                          {terms: func(w *Warrant) { w.Uses = 0 }, want: "grants 0 uses"},
+		"uses without end":                                 {terms: func(w *Warrant) { w.Uses = 1000 }, want: "grants 1000 uses"},
+		"no fields":                                        {terms: func(w *Warrant) { w.Fields = nil }, want: "does not list its fields"},
+		"fields twice":                                     {terms: func(w *Warrant) { w.Fields = list("/ward /ward") }, want: "does not list its fields"},
+		"no ground":                                        {terms: func(w *Warrant) { w.Ground = " " }, want: "gives no ground"},
+		"no judge":                                         {terms: func(w *Warrant) { w.Judge = "" }, want: "names no judge"},
+		"no facts":                                         {terms: func(w *Warrant) { w.Facts = countersign.Digest{} }, want: "digest of the facts"},
+		"no word on privilege":                             {terms: func(w *Warrant) { w.Privilege = "" }, want: "protected professions"},
+		"delay":                                            {terms: func(w *Warrant) { w.Delay = countersign.Duration(day) }, want: "asks for a delay of notice, and this gateway has no sealing"},
+		"delay beyond the cap":                             {terms: func(w *Warrant) { w.Delay = countersign.Duration(91 * day) }, want: "2160h0m0s at most"},
 		"no signature": {token: func(t *testing.T, w *Warrant) string {
 			p := strings.Split(signed(t, "court", w), ".")
 			return p[0] + "." + p[1] + "."

@@ -87,7 +87,10 @@ func TestStolenBodyKey(t *testing.T) {
 	// And puts the file where the host takes it from.
 	raw, err := os.ReadFile(path)
 	w.must(err)
-	w.must(federation.WriteFile(w.folder.TargetsFile(2), raw))
+	for name, content := range readAll(t, filepath.Join(w.folder.Staged(), "targets")) {
+		w.must(put(filepath.Join(w.folder.Approved(), "targets", name), content))
+	}
+	w.must(put(w.folder.TargetsFile(2), raw))
 	if err := w.host.Refresh(t.Context()); err == nil {
 		t.Fatal("the host took a document with one signature")
 	}
@@ -203,6 +206,41 @@ func TestTamperedStage(t *testing.T) {
 			for file, raw := range readAll(t, filepath.Join(w.folder.Staged(), "targets")) {
 				w.must(put(filepath.Join(w.folder.Staged(), "targets", file), append(raw, ' ')))
 			}
+		},
+		"description": func(t *testing.T, w *world) {
+			for file, raw := range readAll(t, filepath.Join(w.folder.Staged(), "targets")) {
+				if strings.HasSuffix(file, ".yaml") {
+					w.must(put(filepath.Join(w.folder.Staged(), "targets", file), append(raw, ' ')))
+				}
+			}
+		},
+		"the document in force is dropped": func(_ *testing.T, w *world) {
+			path := filepath.Join(w.folder.Staged(), "targets.json")
+			m, err := metadata.Targets().FromFile(path)
+			w.must(err)
+			delete(m.Signed.Targets, federation.OlderDocument(1))
+			w.must(m.ToFile(path, false))
+		},
+		"a lower threshold": func(t *testing.T, w *world) {
+			_, err := ceremony.Renew(w.folder, ceremony.Options{Replace: true}, w.clock.Now())
+			w.must(err)
+			path := filepath.Join(w.folder.Staged(), "root.json")
+			m, err := metadata.Root().FromFile(path)
+			w.must(err)
+			m.Signed.Roles[metadata.TARGETS].Threshold = 1
+			w.must(m.ToFile(path, false))
+		},
+		"another instance in the root": func(t *testing.T, w *world) {
+			_, err := ceremony.Renew(w.folder, ceremony.Options{Replace: true}, w.clock.Now())
+			w.must(err)
+			path := filepath.Join(w.folder.Staged(), "root.json")
+			m, err := metadata.Root().FromFile(path)
+			w.must(err)
+			mark, err := federation.MarkOf(&m.Signed)
+			w.must(err)
+			mark.Demo = false
+			w.must(federation.SetMark(&m.Signed, mark))
+			w.must(m.ToFile(path, false))
 		},
 		"effective date": func(_ *testing.T, w *world) {
 			path := filepath.Join(w.folder.Staged(), "targets.json")
@@ -320,7 +358,8 @@ func TestBodyRotation(t *testing.T) {
 func TestRotateOnlineAndRenew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	c := w.client(t.TempDir())
+	folder := t.TempDir()
+	c := w.client(folder)
 	w.view(c)
 	_, err := ceremony.RotateOnline(w.folder, publicKey("snapshot 2"), publicKey("timestamp 2"), ceremony.Options{}, w.clock.Now())
 	w.must(err)
@@ -331,6 +370,10 @@ func TestRotateOnlineAndRenew(t *testing.T) {
 	w.refresh()
 	if v := w.view(c); v.Version() != 1 {
 		t.Errorf("version %d: the document did not change", v.Version())
+	}
+	// After a restart the kept roots alone lead from the trusted one to the new keys.
+	if _, err := w.client(folder).Current(); err != nil {
+		t.Errorf("restarted without network after a rotation: %v", err)
 	}
 	w.clock.Add(300 * 24 * time.Hour)
 	_, err = ceremony.Renew(w.folder, ceremony.Options{}, w.clock.Now())

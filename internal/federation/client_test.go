@@ -181,8 +181,11 @@ func TestRestartOffline(t *testing.T) {
 			raw, err := os.ReadFile(filepath.Join(path, "state.json"))
 			return errors.Join(err, put(filepath.Join(path, "state.json"), []byte(strings.Replace(string(raw), `"timestamp":"e`, `"timestamp":"f`, 1))))
 		},
-		"a target is changed": func(path string) error {
-			return errors.Join(put(filepath.Join(path, "targets", documentDigest(t, w)), []byte("{}")))
+		"the document is changed": func(path string) error {
+			return put(filepath.Join(path, "targets", targetDigest(t, w, federation.TargetDocument)), []byte("{}"))
+		},
+		"a description is changed": func(path string) error {
+			return put(filepath.Join(path, "targets", targetDigest(t, w, "person.yaml")), []byte("openapi: 3.1.0\n"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,13 +198,13 @@ func TestRestartOffline(t *testing.T) {
 	}
 }
 
-func documentDigest(t *testing.T, w *world) string {
+func targetDigest(t *testing.T, w *world, name string) string {
 	t.Helper()
 	a, err := w.folder.LoadApproval()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(a.Files[federation.TargetDocument])
+	sum := sha256.Sum256(a.Files[name])
 	return hex.EncodeToString(sum[:])
 }
 
@@ -386,6 +389,27 @@ func TestShortenedWait(t *testing.T) {
 	w.refresh()
 	if v = w.view(c); len(v.Waiting()) != 0 {
 		t.Errorf("waiting %v when due", v.Waiting())
+	}
+}
+
+// Nor do they bring forward what a new client was once told, or make it forget a version.
+func TestDatesBroughtForward(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.change(func(d *countersign.Directory) { w.must(addSchoolsGrant(d)) })
+	c := w.client(t.TempDir())
+	told := w.view(c).Waiting()
+	a, err := w.folder.LoadApproval()
+	w.must(err)
+	newest := a.Issues[len(a.Issues)-1]
+	w.publishUnjudged(a, newest.Raw(), federation.Dates{Version: 2, Announced: start, Effective: start}, true)
+	if v := w.view(c); len(v.Waiting()) != 1 || v.Waiting()[0] != told[0] {
+		t.Errorf("waiting %v, told before: %v", v.Waiting(), told)
+	}
+	w.publishUnjudged(a, a.Issues[0].Raw(), a.Issues[0].Dates, false)
+	refused(t, c.Poll(t.Context()), countersign.CodeStaleDirectory, "version 2 was seen before")
+	if v, err := c.Current(); err != nil || v.Version() != 2 {
+		t.Errorf("after an older document: %v", err)
 	}
 }
 

@@ -29,6 +29,7 @@ func Narrow(before, next *countersign.Directory) *countersign.Directory {
 	n.Programmes = both(before.Programmes, next.Programmes, func(p countersign.Programme) countersign.ProgrammeID { return p.ID }, narrowProgramme)
 	n.Rules = narrowRules(before.Rules, next.Rules)
 	n.Courts = both(before.Courts, next.Courts, func(c countersign.Court) countersign.CourtName { return c.Name }, narrowCourt)
+	n.Issuers = both(before.Issuers, next.Issuers, func(i countersign.Issuer) string { return i.URL }, narrowIssuer)
 	n.Witnesses = narrowWitnesses(before.Witnesses, next.Witnesses)
 	n.Quorum = narrowQuorum(before.Quorum, next.Quorum, n.Witnesses)
 	n.Log.VKey = next.Log.VKey // a key in the place of another
@@ -380,4 +381,12 @@ func pruneService(s *countersign.Service, categories map[countersign.CategoryCod
 	if len(s.Grants) == 0 {
 		s.Disabled = true // nobody may use it; an empty list must not read as anything else
 	}
+}
+
+// narrowIssuer keeps whom an issuer speaks for and whom its tokens may be made for, where both versions say so. An issuer whose member, scheme or claim is
+// another speaks of other people, and waits.
+func narrowIssuer(b, a countersign.Issuer) (countersign.Issuer, bool) {
+	same := b.Scheme == a.Scheme && b.Claim == a.Claim && (b.Member == nil) == (a.Member == nil) && (b.Member == nil || *b.Member == *a.Member)
+	b.For, b.Audience = common(b.For, a.For), common(b.Audience, a.Audience)
+	return b, same && len(b.For) > 0 && len(b.Audience) > 0
 }

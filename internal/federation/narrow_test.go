@@ -326,6 +326,52 @@ func edited(t *rapid.T, d *countersign.Directory, label string) {
 	}
 }
 
+// dangling names a reference that resolves to nothing, or gives nothing.
+func dangling(d *countersign.Directory) string {
+	v, err := federation.NewViewUnchecked(d)
+	if err != nil {
+		return err.Error()
+	}
+	for _, c := range d.Matrix {
+		_, purpose := v.Purpose(c.Purpose)
+		if _, category := v.Category(c.Category); !purpose || !category {
+			return fmt.Sprintf("cell %v", c)
+		}
+	}
+	for _, s := range d.Services {
+		if _, ok := v.Subsystem(s.ID.SubsystemID); !ok {
+			return "service " + s.ID.String()
+		}
+		for _, f := range s.Fields {
+			if _, ok := v.Category(f.Category); !ok {
+				return fmt.Sprintf("field %v", f)
+			}
+		}
+		for _, g := range s.Grants {
+			if _, ok := v.Purpose(g.Purpose); !ok || len(g.Clients) == 0 {
+				return fmt.Sprintf("grant %v", g)
+			}
+		}
+	}
+	for _, s := range d.Standing {
+		_, service := v.Service(s.Service)
+		if _, purpose := v.Purpose(s.Purpose); !service || !purpose || !v.Client(s.Client) {
+			return fmt.Sprintf("standing declaration %v", s)
+		}
+	}
+	for _, p := range d.Programmes {
+		if _, ok := v.Service(p.Service); !ok || !v.Client(p.Client) {
+			return fmt.Sprintf("programme %v", p)
+		}
+	}
+	for _, c := range d.Courts {
+		if _, ok := v.Member(c.Member); !ok {
+			return fmt.Sprintf("court %v", c)
+		}
+	}
+	return ""
+}
+
 func dropOne[T any](t *rapid.T, list []T) []T {
 	if len(list) == 0 {
 		return list
@@ -357,6 +403,9 @@ func TestNarrowPermitsNoMore(t *testing.T) {
 			if !is[p] && !strings.HasPrefix(p, "gateway") {
 				t.Errorf("still permitted, and no more in the next version: %s", p)
 			}
+		}
+		if what := dangling(n); what != "" {
+			t.Errorf("refers to something that went: %s", what)
 		}
 		again := federation.Narrow(n, docs[1])
 		if a, b := permissions(n), permissions(again); !cmp.Equal(a, b) {

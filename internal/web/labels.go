@@ -1,0 +1,131 @@
+package web
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"countersign.dev/countersign"
+)
+
+// FieldGroup is fields of an answer that stand below one place of it, in words.
+type FieldGroup struct {
+	Name   string // of the place; empty for the top
+	Fields []string
+}
+
+// Field names a field in words: by the label of its whole path, else by the labels of its parts. What has no label is named by its path,
+// made readable.
+func (l *Localizer) Field(path countersign.FieldPath) string {
+	if s, ok := l.label(string(path)); ok {
+		return s
+	}
+	group, name := l.split(path)
+	if group == "" {
+		return name
+	}
+	return group + ": " + lowerFirst(name)
+}
+
+// Fields groups fields for reading. A list that stands beside its elements is left out, since they say as much.
+func (l *Localizer) Fields(paths []countersign.FieldPath) []FieldGroup {
+	var groups []FieldGroup
+	for _, p := range paths {
+		if slices.ContainsFunc(paths, func(q countersign.FieldPath) bool { return strings.HasPrefix(string(q), string(p)+"/") }) {
+			continue
+		}
+		group, name := l.split(p)
+		i := slices.IndexFunc(groups, func(g FieldGroup) bool { return g.Name == group })
+		if i < 0 {
+			i = len(groups)
+			groups = append(groups, FieldGroup{Name: group})
+		}
+		if !slices.Contains(groups[i].Fields, name) {
+			groups[i].Fields = append(groups[i].Fields, name)
+		}
+	}
+	return groups
+}
+
+// split splits a path into the place that it stands below and its own name.
+func (l *Localizer) split(path countersign.FieldPath) (group, name string) {
+	if path == "*" || path == "" {
+		return "", l.T("field.everything")
+	}
+	parts := strings.Split(strings.TrimPrefix(string(path), "/"), "/")
+	last := len(parts) - 1
+	for last > 0 && parts[last] == "*" { // a list of plain values is named as the list
+		last--
+	}
+	if s, ok := l.label(string(path)); ok {
+		name = s
+	} else {
+		name = l.part(parts[last])
+	}
+	var above []string
+	for _, p := range parts[:last] {
+		if s := l.part(p); s != "" {
+			above = append(above, s)
+		}
+	}
+	for i := 1; i < len(above); i++ {
+		above[i] = lowerFirst(above[i])
+	}
+	return strings.Join(above, ", "), name
+}
+
+// part names one part of a path. A part in brackets names the kind of thing that it holds.
+func (l *Localizer) part(p string) string {
+	if p == "*" {
+		return ""
+	}
+	if open := strings.IndexByte(p, '['); open >= 0 && strings.HasSuffix(p, "]") {
+		p = p[open+1 : len(p)-1]
+	}
+	if s, ok := l.label(p); ok {
+		return s
+	}
+	return humanise(p)
+}
+
+func (l *Localizer) label(key string) (string, bool) {
+	s, ok := l.all.labels[l.tag][key]
+	return s, ok
+}
+
+// humanise writes areaSquareMetres, area_square_metres or area-square-metres as Area square metres.
+func humanise(p string) string {
+	var b strings.Builder
+	space := true
+	for i, r := range p {
+		switch {
+		case r == '_' || r == '-' || r == ' ' || r == '.':
+			space = true
+			continue
+		case unicode.IsUpper(r) && i > 0 && !unicode.IsUpper(rune(p[i-1])):
+			space = true
+		}
+		if space && b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		if b.Len() == 0 {
+			b.WriteRune(unicode.ToUpper(r))
+		} else {
+			b.WriteRune(unicode.ToLower(r))
+		}
+		space = false
+	}
+	if b.Len() == 0 {
+		return p
+	}
+	return b.String()
+}
+
+// lowerFirst lowers the first letter unless the word is written in capitals.
+func lowerFirst(s string) string {
+	r := []rune(s)
+	if len(r) == 0 || (len(r) > 1 && unicode.IsUpper(r[1])) {
+		return s
+	}
+	return strings.ToLower(string(r[:1])) + string(r[1:])
+}

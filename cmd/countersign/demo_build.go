@@ -283,6 +283,11 @@ func (d *demoFile) keepRunning(doc *countersign.Directory, plan demoPlan) {
 	doc.Services = slices.DeleteFunc(doc.Services, func(s countersign.Service) bool { return !runs(s.ID) })
 	doc.Standing = slices.DeleteFunc(doc.Standing, func(s countersign.StandingDeclaration) bool { return !runs(s.Service) })
 	doc.Programmes = slices.DeleteFunc(doc.Programmes, func(p countersign.Programme) bool { return !runs(p.Service) })
+	for i := range doc.Purposes {
+		if r := doc.Purposes[i].CaseRegister; r != nil && !runs(*r) {
+			doc.Purposes[i].CaseRegister = nil // nobody here could confirm a case
+		}
+	}
 }
 
 func (d *demoFile) foundMembers(ctx context.Context, doc *countersign.Directory) error {

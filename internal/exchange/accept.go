@@ -18,14 +18,16 @@ import (
 // received is a provider's answer whose signature and receipt hold.
 type received struct {
 	*answering
-	header    http.Header // what passes to the calling system
-	status    int
-	body      []byte
-	salt      countersign.Salt
-	digest    []byte // SHA-256 of the body; nil where nothing was released
-	statement *countersign.Statement
-	promise   []byte
-	signature []byte
+	header     http.Header // what passes to the calling system
+	status     int
+	body       []byte
+	salt       countersign.Salt
+	digest     []byte // SHA-256 of the body; nil where nothing was released
+	statement  *countersign.Statement
+	text       []byte // of the statement, encoded, once checkReceipt has made it
+	commitment countersign.Commitment
+	promise    []byte
+	signature  []byte
 }
 
 // accept verifies the provider's answer, makes the consumer's own record of it durable, and hands it over. What does not verify is dropped.
@@ -148,9 +150,11 @@ func (c *Consumer) checkReceipt(gw *federation.Gateway, a *received, st *counter
 	if promise.Origin != gw.LogKey.Origin {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is of another log than the provider's")
 	}
-	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, a.salt.Commit(st.Encode()))
+	a.text = st.Encode()
+	a.commitment = a.salt.Commit(a.text)
+	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, a.commitment)
 	leaf.Kind = kind
-	if q := promise.Leaf; q != countersign.LeafHash(leaf.Encode()) {
+	if promise.Leaf != countersign.LeafHash(leaf.Encode()) {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is for another record than this answer's")
 	}
 	if err := countersign.VerifyTree(gw.LogKey.Public, countersign.DomainReceipt, a.promise, a.signature, c.roots); err != nil {
@@ -169,16 +173,23 @@ type closing struct {
 	why       error  // for an exchange that was refused or not accepted
 	promise   []byte // the provider's, where its receipt holds
 	signature []byte
+
+	text       []byte // of the statement, encoded, where it was already
+	commitment countersign.Commitment
 }
 
 func (a *received) closing(outcome countersign.Outcome, why error) closing {
-	return closing{a.statement, a.salt, a.Half, countersign.LeafExchange, outcome, why, a.promise, a.signature}
+	return closing{a.statement, a.salt, a.Half, countersign.LeafExchange, outcome, why, a.promise, a.signature, a.text, a.commitment}
 }
 
 // close makes the consumer's record of the exchange durable and closes its intent, in one transaction.
 func (c *Consumer) close(ctx context.Context, q *question, end closing) (*ledger.Placed, error) {
-	text := end.statement.Encode()
-	leaf := countersign.ExchangeLeaf(end.statement, countersign.SideConsumer, end.outcome, end.salt.Commit(text))
+	text, commitment := end.text, end.commitment
+	if text == nil {
+		text = end.statement.Encode()
+		commitment = end.salt.Commit(text)
+	}
+	leaf := countersign.ExchangeLeaf(end.statement, countersign.SideConsumer, end.outcome, commitment)
 	leaf.Kind = end.kind
 	record := &ledger.Record{
 		Statement: text, Salt: end.salt, Half: end.half, PeerPromise: end.promise, PeerSignature: end.signature,
@@ -188,7 +199,7 @@ func (c *Consumer) close(ctx context.Context, q *question, end closing) (*ledger
 	}
 	placed, err := c.Log.Append(ctx, ledger.Entry{
 		Leaf: leaf, Exchange: q.id, Tag: c.tag(end.statement.Subject), Record: record,
-		CloseIntent: end.kind != countersign.LeafRelease, Expires: end.statement.Answered.Time().Add(recordLife),
+		CloseIntent: end.kind != countersign.LeafRelease, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
 	if err != nil {
 		c.logFailure(ctx, "the consumer's record is not durable: nothing is handed over", q.id.String(), err)

@@ -39,6 +39,7 @@ func NewConsumer(g *Gateway, auth Authenticate, officials Officials, dial Dial) 
 
 // ServeHTTP takes one question from a system of the member and hands the answer over.
 func (c *Consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	xroad.CloseAfterChunks(w, r)
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()

@@ -33,6 +33,7 @@ func NewProvider(g *Gateway, registers map[countersign.ServiceID]register.Regist
 // ServeHTTP answers one signed question. Whoever is not a gateway of the directory, or signs wrongly, gets an unsigned error and is only
 // counted; from then on every question ends in a record, whatever comes of it.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	xroad.CloseAfterChunks(w, r)
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -76,7 +77,7 @@ func (p *Provider) admit(r *http.Request) (*rulebook, *question, error) {
 	if q.head.Client.MemberID != peer {
 		return nil, nil, countersign.Refuse(countersign.CodeUnauthenticated, "the client %s does not belong to the member whose gateway asks", q.head.Client)
 	}
-	verified, err := p.profiles.request.Verify(httpsig.OfRequest(r), p.now(), keysOf(gw), p.roots)
+	verified, err := p.profiles.request.Verify(httpsig.Message{Method: q.method, Path: q.rawPath(), Query: q.target.Query, Header: r.Header}, p.now(), keysOf(gw), p.roots)
 	if err != nil {
 		return nil, nil, err
 	}

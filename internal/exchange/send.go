@@ -115,8 +115,9 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway has an address that cannot be read")
 	}
-	path, rawQuery := q.pathAndQuery()
-	u.Path, u.RawPath, u.RawQuery, u.ForceQuery = path.decoded, path.raw, rawQuery, q.target.HasQuery && rawQuery == ""
+	// Opaque makes net/http send the path as it came, to the byte.
+	path, rawQuery := q.rawPath(), q.target.Query
+	u.Opaque, u.RawQuery, u.ForceQuery = path, rawQuery, q.target.HasQuery && rawQuery == ""
 	h := make(http.Header, 24)
 	xroad.CopyRequestHeaders(h, q.header, q.service.personal)
 	dropSigned(h)
@@ -144,7 +145,7 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	h["Content-Digest"] = []string{q.body.contentDigest().String()}
 	h["User-Agent"] = nil
 	req := &http.Request{Method: q.method, URL: u, Header: h, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}
-	signed, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: path.raw, Query: rawQuery, Header: h}, c.now())
+	signed, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: path, Query: rawQuery, Header: h}, c.now())
 	if err != nil {
 		return nil, err
 	}
@@ -152,20 +153,12 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	return req, nil
 }
 
-// wirePath is a path as it travels and as net/http wants it beside.
-type wirePath struct{ raw, decoded string }
-
-// pathAndQuery splits the raw target; RawPath makes net/http send the path as it came, to the byte.
-func (q *question) pathAndQuery() (wirePath, string) {
-	raw := q.target.Raw
+// rawPath is the path of the request as it travels.
+func (q *question) rawPath() string {
 	if q.target.HasQuery {
-		raw = raw[:len(raw)-len(q.target.Query)-1]
+		return q.target.Raw[:len(q.target.Raw)-len(q.target.Query)-1]
 	}
-	decoded, err := url.PathUnescape(raw)
-	if err != nil {
-		decoded = raw
-	}
-	return wirePath{raw, decoded}, q.target.Query
+	return q.target.Raw
 }
 
 // intend makes the intent durable, and counts what only the consumer can count: the registers that its member asks about one person, and

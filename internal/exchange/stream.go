@@ -101,7 +101,7 @@ func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		outcome = countersign.OutcomeNotAccepted
 	}
-	a.statement = q.statement(a.answering, a.salt, sum)
+	a.statement, a.text = q.statement(a.answering, a.salt, sum), nil
 	end := a.closing(outcome, err)
 	end.kind = countersign.LeafCompletion
 	if _, cerr := c.close(ctx, q, end); err == nil {

@@ -20,11 +20,12 @@ const (
 	LeafMandate     LeafKind = 9  // a warrant, consent or other mandate was registered, withdrawn or reviewed
 	LeafCase        LeafKind = 10 // a person's objection, correction or appeal took a step
 	LeafReport      LeafKind = 11 // a report or privacy-noised figures were published
+	LeafView        LeafKind = 12 // records were read through a portal: a person's own view of them is a record too
 )
 
 // String is the kind's word.
 func (k LeafKind) String() string {
-	return word(int(k), "unknown", "exchange", "sealed", "release", "completion", "directory", "destruction", "inception", "coarse", "mandate", "case", "report")
+	return word(int(k), "unknown", "exchange", "sealed", "release", "completion", "directory", "destruction", "inception", "coarse", "mandate", "case", "report", "view")
 }
 
 // MarshalText writes the word.
@@ -32,7 +33,7 @@ func (k LeafKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil
 
 // UnmarshalText reads the word.
 func (k *LeafKind) UnmarshalText(b []byte) error {
-	for v := LeafExchange; v <= LeafReport; v++ {
+	for v := LeafExchange; v <= LeafView; v++ {
 		if v.String() == string(b) {
 			*k = v
 			return nil

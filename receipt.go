@@ -230,7 +230,7 @@ func openLeaf(leaf *Leaf, statement, salt []byte) (*Statement, error) {
 		return nil, RefuseBecause(CodeSignature, err, "the recorded statement cannot be read: %s", MessageOf(err))
 	}
 	switch leaf.Kind {
-	case LeafExchange, LeafRelease, LeafCompletion:
+	case LeafExchange, LeafRelease, LeafCompletion, LeafView:
 		owed := ExchangeLeaf(s, leaf.Side, s.Outcome, leaf.Commitment)
 		owed.Kind = leaf.Kind
 		if leaf.Side == SideConsumer {

@@ -278,7 +278,7 @@ func TestWords(t *testing.T) {
 		Kind      LeafKind
 	}
 	for outcome := OutcomeReleased; outcome <= OutcomeNotAccepted; outcome++ {
-		for kind := LeafExchange; kind <= LeafReport; kind++ {
+		for kind := LeafExchange; kind <= LeafView; kind++ {
 			was := words{outcome, SideConsumer + Side(kind%2), MandateKind(kind % 6), 1 + Assurance(kind%3), kind}
 			text, err := json.Marshal(was)
 			if err != nil {

@@ -4,6 +4,7 @@ package imports
 var leaves = []string{
 	"internal/clock",
 	"internal/httpsig",
+	"internal/identity",
 	"internal/keys",
 	"internal/xroad",
 }
@@ -38,6 +39,11 @@ var rows = []row{
 		folder:  "internal/httpsig",
 		may:     []string{".", "internal/clock"},
 		because: "signatures of messages are a format; who may sign is the federation's to know",
+	},
+	{
+		folder:  "internal/identity",
+		may:     []string{".", "internal/clock"},
+		because: "who a token speaks of is read from the token and from the issuers that it is given; what that opens is decided elsewhere",
 	},
 	{
 		folder:  "internal/keys",

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -157,6 +158,9 @@ type fleet struct {
 
 // executable finds the running binary by the name it was called with, so that a test's copy calls itself.
 func executable() (string, error) {
+	if strings.HasSuffix(os.Args[0], ".test") {
+		return "", errors.New("the demo starts this program again for its parts, and a test binary would run its tests again: start it as the command countersign")
+	}
 	if filepath.Base(os.Args[0]) != os.Args[0] {
 		return filepath.Abs(os.Args[0])
 	}

@@ -140,6 +140,18 @@ func (p *publisher) tick(ctx context.Context) error {
 	return p.advancePublic(ctx)
 }
 
+// roundTime is how long witnesses have for one checkpoint before somebody who waits may have another made. Were one made for everybody
+// who asks, each witness would be at another size, and no size would find its quorum.
+const roundTime = 250 * time.Millisecond
+
+// underWay reports that the witnesses have a checkpoint before them which is young enough to wait for. Whoever waits for a newer one asks
+// again when that has its quorum, and the tick of each second comes in any case.
+func (p *publisher) underWay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.group.N > 0 && p.signed.Size > p.cosigned.Size && p.log.clock.Now().Sub(p.signed.At.Time()) < roundTime
+}
+
 // signCheckpoint signs the root of an edge.
 //
 // SPEC: C2SP tlog-checkpoint: "A log MUST not sign any checkpoint which is inconsistent with any checkpoint it previously signed." The
@@ -307,7 +319,7 @@ func (l *Log) WaitCosigned(ctx context.Context, index uint64) error {
 	p := l.publisher
 	for {
 		p.mu.Lock()
-		defined, size, grown := p.group.N > 0, p.cosigned.Size, p.grown
+		defined, size, grown, offered := p.group.N > 0, p.cosigned.Size, p.grown, p.signed.Size > index
 		p.mu.Unlock()
 		if !defined {
 			return countersign.Refuse(countersign.CodeNoQuorum, "this record needs witnesses, and the log has no quorum of them")
@@ -315,9 +327,11 @@ func (l *Log) WaitCosigned(ctx context.Context, index uint64) error {
 		if size > index {
 			return nil
 		}
-		select {
-		case p.kicked <- struct{}{}:
-		default:
+		if !offered {
+			select {
+			case p.kicked <- struct{}{}:
+			default:
+			}
 		}
 		select {
 		case <-grown:

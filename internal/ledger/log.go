@@ -61,8 +61,9 @@ type Log struct {
 	publisher *publisher
 	slots     *slots
 
-	stop    context.CancelFunc
-	workers sync.WaitGroup
+	stop      context.CancelFunc
+	workers   sync.WaitGroup
+	pruneFrom time.Time // the tick's alone
 
 	haltMu sync.RWMutex
 	halt   error
@@ -316,6 +317,9 @@ func (l *Log) run(ctx context.Context, every time.Duration) {
 			return
 		case <-t.C:
 		case <-l.publisher.kicked:
+			if l.publisher.underWay() {
+				continue
+			}
 		}
 		l.tick(ctx)
 	}
@@ -332,15 +336,25 @@ func (l *Log) tick(ctx context.Context) {
 	}
 }
 
-// prune removes ended claims and budgets, a few steps each second.
+// prune removes ended claims and budgets: a few steps each second while there is something to look at, and a look each minute otherwise.
 func (l *Log) prune(ctx context.Context) error {
+	now := l.clock.Now()
+	if now.Before(l.pruneFrom) {
+		return nil
+	}
+	looked := 0
 	for range 5 {
-		p, err := l.store.Prune(ctx, l.clock.Now())
+		p, err := l.store.Prune(ctx, now)
 		if err != nil {
 			return err
 		}
 		l.metrics.pruned.Add(float64(p.Removed))
+		looked += p.Looked
 		if p.Wrapped {
+			l.pruneFrom = now.Add(10 * time.Second)
+			if looked == 0 {
+				l.pruneFrom = now.Add(time.Minute)
+			}
 			return nil
 		}
 	}

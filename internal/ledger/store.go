@@ -55,7 +55,8 @@ type Store interface {
 	// Intents reads intents that no entry has closed, oldest first.
 	Intents(ctx context.Context, limit int) ([]IntentRow, error)
 
-	// PutCheckpoint keeps a checkpoint durably, replacing the one of that kind and size.
+	// PutCheckpoint keeps a checkpoint, replacing the one of that kind and size; of the newest signed and cosigned ones it keeps one each.
+	// It survives kill -9. A public one and evidence survive a power failure too; the others do once the next durable batch has.
 	PutCheckpoint(ctx context.Context, c CheckpointRow) error
 	// LatestCheckpoint reads the largest of the kind; ErrNotFound where there is none.
 	LatestCheckpoint(ctx context.Context, kind CheckpointKind) (CheckpointRow, error)

@@ -43,7 +43,7 @@ func (s *SQLite) Meta(ctx context.Context, name string) (value []byte, err error
 
 // SetMeta implements ledger.Store.
 func (s *SQLite) SetMeta(ctx context.Context, values map[string][]byte) error {
-	return s.update(ctx, func(w *writer) error {
+	return s.update(ctx, true, func(w *writer) error {
 		st, err := w.prepare("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", 2)
 		if err != nil {
 			return err
@@ -58,8 +58,8 @@ func (s *SQLite) SetMeta(ctx context.Context, values map[string][]byte) error {
 	})
 }
 
-// update runs f in a durable transaction of its own.
-func (s *SQLite) update(ctx context.Context, f func(w *writer) error) error {
+// update runs f in a transaction of its own.
+func (s *SQLite) update(ctx context.Context, durable bool, f func(w *writer) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w, err := s.writerLocked(ctx)
@@ -67,7 +67,7 @@ func (s *SQLite) update(ctx context.Context, f func(w *writer) error) error {
 		return err
 	}
 	err = w.conn.Raw(func(any) error {
-		if err := w.setSynchronous(true); err != nil {
+		if err := w.setSynchronous(durable); err != nil {
 			return err
 		}
 		return w.transact(func() error { return f(w) })
@@ -86,7 +86,7 @@ func (s *SQLite) Tile(ctx context.Context, id tiles.ID) (hashes []byte, err erro
 
 // PutTiles implements ledger.Store.
 func (s *SQLite) PutTiles(ctx context.Context, rows []ledger.TileRow) error {
-	return s.update(ctx, func(w *writer) error {
+	return s.update(ctx, true, func(w *writer) error {
 		st, err := w.prepare("INSERT INTO tiles (id, hashes) VALUES (?, ?) ON CONFLICT DO UPDATE SET hashes = excluded.hashes", 2)
 		if err != nil {
 			return err
@@ -212,15 +212,16 @@ func (s *SQLite) Intents(ctx context.Context, limit int) (out []ledger.IntentRow
 	return out, nil
 }
 
-// PutCheckpoint implements ledger.Store. Of the newest signed and cosigned checkpoints one each is kept.
+// PutCheckpoint implements ledger.Store.
 func (s *SQLite) PutCheckpoint(ctx context.Context, c ledger.CheckpointRow) error {
-	return s.update(ctx, func(w *writer) error {
+	passing := c.Kind == ledger.CheckpointSigned || c.Kind == ledger.CheckpointCosigned
+	return s.update(ctx, !passing, func(w *writer) error {
 		for _, step := range []struct {
 			text string
 			skip bool
 			args []driver.Value
 		}{
-			{"DELETE FROM checkpoints WHERE kind = ? AND size < ?", c.Kind != ledger.CheckpointSigned && c.Kind != ledger.CheckpointCosigned, []driver.Value{int64(c.Kind), asInt(c.Size)}},
+			{"DELETE FROM checkpoints WHERE kind = ? AND size < ?", !passing, []driver.Value{int64(c.Kind), asInt(c.Size)}},
 			{"INSERT INTO checkpoints (kind, size, at, note) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, note = excluded.note", false, []driver.Value{int64(c.Kind), asInt(c.Size), int64(c.At), c.Note}},
 		} {
 			if step.skip {

@@ -69,8 +69,9 @@ const noOfficial = "automated"
 // budgets names what a question about a person draws from.
 func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, kind countersign.MandateKind) []BudgetSpec {
 	if programme != nil {
-		// A programme replaces the budgets of one automated client with its own rate; each question still has its own record.
-		return []BudgetSpec{{Name: BudgetProgramme, KeyParts: []string{string(programme.ID)}, Window: time.Hour, Limit: programme.PerHour}}
+		// A programme replaces the budgets of one automated client with its own rate; each question still has its own record. It has one
+		// provider, whose count is whole.
+		return []BudgetSpec{{Name: BudgetProgramme, KeyParts: []string{string(programme.ID)}, Window: time.Hour, Limit: programme.PerHour, Side: countersign.SideProvider}}
 	}
 	member, official, subject := q.Consumer.MemberID.String(), q.OfficialName, q.Subject.Canonical()
 	if official == "" {

@@ -3,6 +3,7 @@ package mandate
 import (
 	"crypto"
 	"errors"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -356,7 +357,7 @@ func (b *builder) grant(s *countersign.Service, v *service, g *countersign.Grant
 	}
 	c := &grant{clients: map[countersign.SubsystemID]bool{}, methods: g.Methods}
 	if len(c.methods) == 0 {
-		c.methods = []string{"GET", "HEAD"} // reading is the least that a grant can mean
+		c.methods = []string{http.MethodGet, http.MethodHead} // reading is the least that a grant can mean
 	}
 	if slices.Contains(g.Fields, AllFields) && v.personal {
 		b.bad("%s: the whole body leaves only open services", ref)

@@ -1,6 +1,7 @@
 package mandate
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func (p *Policy) decideMetadata(q *Question, d *Decision) {
 	if q.Purpose != PurposeMetadata || q.Basis != BasisMetadata {
 		d.refuse(countersign.CodeUnknownPurpose, ref, "a metadata service is asked for the built-in purpose \"metadata\"")
 	}
-	if q.Method != "GET" && q.Method != "HEAD" {
+	if q.Method != http.MethodGet && q.Method != http.MethodHead {
 		d.refuse(countersign.CodeUnknownService, ref, "a metadata service is asked by GET")
 	}
 	if !q.Subject.IsZero() || len(q.Mandates) > 0 {
@@ -162,8 +163,8 @@ func (p *Policy) subject(q *Question, s *service, d *Decision) {
 	}
 }
 
-func (k *scheme) canonical(value string) bool {
-	id, err := k.normalise(value)
+func (s *scheme) canonical(value string) bool {
+	id, err := s.normalise(value)
 	return err == nil && id.Value == value
 }
 
@@ -231,7 +232,7 @@ func (s *service) granted(q *Question, d *Decision) []*grant {
 // release works out which fields may leave under the authority, and says why the others may not.
 func (s *service) release(q *Question, grants []*grant, a authority, d *Decision) {
 	d.Mandate = a.ref
-	writing := q.Method != "GET" && q.Method != "HEAD" && q.Method != "OPTIONS"
+	writing := q.Method != http.MethodGet && q.Method != http.MethodHead && q.Method != http.MethodOptions
 	needed := kinds(0)
 	blank := 0
 	used := a.mandate == nil

@@ -226,8 +226,8 @@ func registerOf(u *purpose) string {
 }
 
 func pollingOf(u *purpose) countersign.Polling {
-	if u.Purpose.Polling != nil {
-		return *u.Purpose.Polling
+	if u.Polling != nil {
+		return *u.Polling
 	}
 	return countersign.Polling{PerMinute: defaultPollsPerMinute, PerDay: defaultPollsPerDay}
 }

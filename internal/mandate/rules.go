@@ -240,7 +240,7 @@ func (p *Policy) forbid(q *Question, v *service, d *Decision) {
 	}
 }
 
-func (v *service) request(q *Question, d *Decision) cedar.Request {
+func (s *service) request(q *Question, d *Decision) cedar.Request {
 	categories := make([]types.Value, len(d.Categories))
 	for i, c := range d.Categories {
 		categories[i] = types.String(c)

@@ -26,6 +26,7 @@ type cli struct {
 	Witness   witnessCmd   `cmd:"" help:"Run a witness: cosign logs that only ever grow (C2SP tlog-witness)."`
 	Ask       askCmd       `cmd:"" help:"Put one question about one person through one's own gateway."`
 	Verify    verifyCmd    `cmd:"" help:"Check a receipt offline under a pinned policy. Exit status: 0 valid, 1 invalid, 2 unusable."`
+	Audit     auditCmd     `cmd:"" help:"Compare what a client received with both parties' logs, as an outsider. Exit status: 0 all on record, 1 not, 2 unusable."`
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
 

@@ -216,7 +216,9 @@ func (c *Consumer) closeAndFail(ctx context.Context, w http.ResponseWriter, r *h
 		c.fail(w, r, q.id, err)
 		return
 	}
-	w.Header()[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
+	h := w.Header()
+	h[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
+	h[xroad.HeaderRequestID] = []string{q.id.String()} // under which the full receipt is fetched
 	c.fail(w, r, q.id, end.why)
 }
 

@@ -125,6 +125,9 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	h[xroad.HeaderID] = []string{q.head.ID}
 	if q.head.UserID != "" && q.service.personal && !q.service.Disclose {
 		h[xroad.HeaderUserID] = []string{q.official.Pseudonym}
+		if q.official.Pseudonym == "" { // a name without letters and digits is nobody's
+			delete(h, xroad.HeaderUserID)
+		}
 	}
 	h[HeaderPurpose], h[HeaderBasis] = []string{string(q.purpose)}, []string{string(q.basis)}
 	if q.mandate != "" {

@@ -54,7 +54,11 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := d.fleetOf()
+	self, err := executable()
+	if err != nil {
+		return err
+	}
+	f, err := d.fleetOf(self)
 	if err != nil {
 		return err
 	}

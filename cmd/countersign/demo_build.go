@@ -412,12 +412,8 @@ func (d *demoFile) sign(doc *countersign.Directory, descriptions map[string][]by
 	return os.WriteFile(d.path("root.json"), root, 0o600)
 }
 
-// fleetOf lists the demo's processes.
-func (d *demoFile) fleetOf() (*fleet, error) {
-	self, err := executable()
-	if err != nil {
-		return nil, err
-	}
+// fleetOf lists the demo's processes, each a run of the binary self.
+func (d *demoFile) fleetOf(self string) (*fleet, error) {
 	if err := os.MkdirAll(d.path("logs"), 0o700); err != nil {
 		return nil, err
 	}

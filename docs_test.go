@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -151,5 +152,30 @@ func TestPageCheckFindsWhatIsWrong(t *testing.T) {
 	files := "`doc.go` `gone.go` `internal/exchange/wire.go` `internal/exchange/gone.go` `docs/gone.md` `internal/gone` `a/b` `make test`\n```\n`gone2.go`\n```\n"
 	if got := strings.Join(missingFiles(page, files), " "); got != "gone.go internal/exchange/gone.go docs/gone.md internal/gone" {
 		t.Errorf("missing files found: %s", got)
+	}
+}
+
+// TestTablesHaveEveryElement holds the protocol's tables of CBOR arrays to the arrays.
+func TestTablesHaveEveryElement(t *testing.T) {
+	text := readText(t, "docs/spec/protocol.md")
+	promise := &Promise{Origin: "a.example/log"}
+	for title, encoded := range map[string][]byte{"## 6. The statement": sampleStatement().Encode(), "## 7. The leaf": sampleLeaf().Encode(), "## 9. Promise and receipt": promise.Encode()} {
+		top, err := readDeterministic(encoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, ok := strings.Cut(text, title)
+		section, _, _ = strings.Cut(section, "\n## ")
+		rows := regexp.MustCompile(`(?m)^\| ([0-9]+) \| [a-z ]+ \| ([a-z]+)`).FindAllStringSubmatch(section, -1)
+		if !ok || len(rows) != len(top.items) {
+			t.Errorf("%s has %d rows for %d elements", title, len(rows), len(top.items))
+			continue
+		}
+		words := map[byte]string{0: "uint", 2: "bytes", 3: "text", 4: "array"}
+		for i, row := range rows {
+			if row[1] != strconv.Itoa(i+1) || row[2] != words[top.items[i].major] {
+				t.Errorf("%s: row %d says element %s is %s, and it is %s", title, i+1, row[1], row[2], words[top.items[i].major])
+			}
+		}
 	}
 }

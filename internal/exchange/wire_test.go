@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/httpsig"
 )
 
 var update = flag.Bool("update", false, "write docs/spec/vectors/headers/headers.json anew")
@@ -381,4 +384,67 @@ func FuzzAnswering(f *testing.F) {
 			t.Errorf("%+v came back as %+v: %v", a, second, err)
 		}
 	})
+}
+
+// namedSigner is asked for the name of its key and its algorithm only.
+type namedSigner struct{ httpsig.MessageSigner }
+
+func (namedSigner) Algorithm() countersign.SignatureAlgorithm { return countersign.AlgorithmTree }
+func (namedSigner) KeyID() countersign.KeyID                  { return "k" }
+
+// TestProfilesAreDocumented holds the protocol's lists of signed components to the profiles.
+func TestProfilesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/spec/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The lists stand in blocks of their own that begin with a quoted component; * marks what may be absent.
+	var lists []string
+	for _, block := range regexp.MustCompile("(?ms)^```\n(\"[^`]+)^```").FindAllStringSubmatch(string(page), -1) {
+		lists = append(lists, strings.Join(strings.Fields(strings.ReplaceAll(block[1], "*", "")), " "))
+	}
+	if len(lists) != 2 {
+		t.Fatalf("the protocol has %d lists of components", len(lists))
+	}
+	_, answer, _ := strings.Cut(string(page), "## 10. The signed answer")
+	answer, _, _ = strings.Cut(answer, "\n## ")
+	if rows := regexp.MustCompile(`(?m)^\| [0-9]+ \|`).FindAllString(answer, -1); len(rows) != answeringHead&0x1f {
+		t.Errorf("the protocol has %d rows for the %d elements of Countersign-Answer", len(rows), answeringHead&0x1f)
+	}
+	p, err := newProfiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{}
+	for _, name := range []string{"Content-Digest", headerExchange, headerRequestHash, HeaderPurpose, HeaderBasis, HeaderOfficial, HeaderMandate, headerStanding, headerAnswer, HeaderReceipt, "X-Road-Request-Hash", "X-Road-Request-Id"} {
+		h.Set(name, "v")
+	}
+	for _, c := range []struct {
+		name    string
+		profile *httpsig.Profile
+		message httpsig.Message
+		list    string
+	}{
+		{"request", p.request, httpsig.Message{Method: "GET", Path: "/", Header: h}, lists[0]},
+		{"answer", p.response, httpsig.OfResponse(200, h), lists[1]},
+		{"streamed answer", p.stream, httpsig.OfResponse(200, h), strings.TrimPrefix(lists[1], `"content-digest" `)},
+	} {
+		prepared, err := c.profile.Prepare(namedSigner{}, c.message, time.Unix(1772366400, 0), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if input := prepared.Headers(nil).Input; !strings.HasPrefix(input, "countersign=("+c.list+");created=1772366400;expires=1772366700;keyid=") {
+			t.Errorf("the %s signs %s; the protocol says %s", c.name, input, c.list)
+		}
+	}
+	for _, name := range []string{"Countersign-Mandate", "Countersign-Standing"} {
+		without := h.Clone()
+		without.Del(name)
+		if _, err := p.request.Prepare(namedSigner{}, httpsig.Message{Method: "GET", Path: "/", Header: without}, time.Unix(1772366400, 0), ""); err != nil {
+			t.Errorf("without %s: %v", name, err)
+		}
+		if !strings.Contains(string(page), `"`+strings.ToLower(name)+`"*`) {
+			t.Errorf("the protocol does not say that %s may be absent", name)
+		}
+	}
 }

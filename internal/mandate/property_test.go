@@ -17,7 +17,7 @@ import (
 // exchanged, no authority below the class.
 func TestNothingIsAllowedWithoutAuthority(t *testing.T) {
 	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
-		if err := flag.Set("rapid.checks", "20000"); err != nil {
+		if err := flag.Set("rapid.checks", "12000"); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = flag.Set("rapid.checks", f.DefValue) }()

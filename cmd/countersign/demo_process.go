@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -205,7 +207,8 @@ func (f *fleet) part(name string) *process {
 	return nil
 }
 
-// freeAddresses finds n free ports of loopback, all held until all are found.
+// freeAddresses finds n free ports of loopback, all held until all are found. They lie below those that systems give to outgoing connections:
+// a port that is kept for the next start must not be somebody's by then.
 func freeAddresses(n int) ([]string, error) {
 	var out []string
 	var held []net.Listener
@@ -214,13 +217,23 @@ func freeAddresses(n int) ([]string, error) {
 			_ = l.Close()
 		}
 	}()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	for tries := 0; len(out) < n; tries++ {
+		port := firstPort + rand.N(lastPort-firstPort+1)                               //nolint:gosec // any will do
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // closed at once
 		if err != nil {
-			return nil, err
+			if tries > 100*n {
+				return nil, err
+			}
+			continue
 		}
 		held = append(held, l)
 		out = append(out, l.Addr().String())
 	}
 	return out, nil
 }
+
+// SPEC: Linux gives outgoing connections the ports 32768 to 60999, others those from 49152 on (RFC 6335).
+const (
+	firstPort = 12000
+	lastPort  = 32000
+)

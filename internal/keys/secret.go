@@ -47,7 +47,7 @@ func DestroySecret(path string) error {
 
 // syncFolder makes the folder's entries durable.
 func syncFolder(path string) error {
-	d, err := os.Open(filepath.Dir(path)) //nolint:gosec // the operator names the folder
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("destroying a key file: %w", err)
 	}

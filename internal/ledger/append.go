@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -59,6 +60,9 @@ type Intent struct {
 	Budgets  []Budget  // the consumer's own
 }
 
+// monthSize is the length of the month before a sealed intent's body.
+const monthSize = 4
+
 // OpenIntent is an intent that nothing has closed.
 type OpenIntent struct {
 	Exchange countersign.ExchangeID
@@ -84,7 +88,8 @@ func (l *Log) Intend(ctx context.Context, i Intent) error {
 		return err
 	}
 	// The month stands before the sealed body, for opening it.
-	c := &Claim{Exchange: i.Exchange, Intent: true, Sealed: append([]byte{byte(month >> 16), byte(month >> 8), byte(month)}, sealed...), Budgets: i.Budgets}
+	body := append(binary.BigEndian.AppendUint32(make([]byte, 0, monthSize+len(sealed)), uint32(month)), sealed...) //nolint:gosec // months are positive
+	c := &Claim{Exchange: i.Exchange, Intent: true, Sealed: body, Budgets: i.Budgets}
 	return l.committer.submit(ctx, &op{claim: c, durable: true})
 }
 
@@ -97,9 +102,9 @@ func (l *Log) OpenIntents(ctx context.Context, limit int) ([]OpenIntent, error) 
 	out := make([]OpenIntent, 0, len(rows))
 	for _, r := range rows {
 		o := OpenIntent{Exchange: r.Exchange, At: r.At.Time()}
-		if len(r.Sealed) > 3 {
-			month := Month(r.Sealed[0])<<16 | Month(r.Sealed[1])<<8 | Month(r.Sealed[2])
-			if o.Body, err = l.vault.open(month, r.Sealed[3:], l.intentContext(r.Exchange)); err != nil && !errors.Is(err, ErrDestroyed) {
+		if len(r.Sealed) > monthSize {
+			month := Month(binary.BigEndian.Uint32(r.Sealed)) //nolint:gosec // written from a month
+			if o.Body, err = l.vault.open(month, r.Sealed[monthSize:], l.intentContext(r.Exchange)); err != nil && !errors.Is(err, ErrDestroyed) {
 				return nil, err
 			}
 		}

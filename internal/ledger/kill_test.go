@@ -43,7 +43,7 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "tags"))
+	text, err := keys.LoadSecret(filepath.Join(dir, "tags"))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	appended := map[uint64]countersign.ExchangeID{}
 	reserved, intended := map[countersign.ExchangeID]bool{}, map[countersign.ExchangeID]bool{}
 	for range 12 {
-		told := runAndKill(t, m.dir, 20+rand.IntN(120)) //nolint:gosec // where the child is killed is no secret
+		told := runAndKill(t, m.dir, 20+rand.IntN(120))
 		for _, line := range told {
 			var word, id string
 			var index uint64

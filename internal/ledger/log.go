@@ -63,6 +63,7 @@ type Log struct {
 
 	stop      context.CancelFunc
 	workers   sync.WaitGroup
+	tickMu    sync.Mutex
 	pruneFrom time.Time // the tick's alone
 
 	haltMu sync.RWMutex
@@ -326,6 +327,8 @@ func (l *Log) run(ctx context.Context, every time.Duration) {
 }
 
 func (l *Log) tick(ctx context.Context) {
+	l.tickMu.Lock()
+	defer l.tickMu.Unlock()
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error

@@ -13,7 +13,7 @@ type Month int32
 // MonthOf is the month that t lies in.
 func MonthOf(t time.Time) Month {
 	t = t.UTC()
-	return Month(t.Year()*12 + int(t.Month()) - 1)
+	return Month(t.Year()*12 + int(t.Month()) - 1) //nolint:gosec // years have four digits here
 }
 
 // String is YYYY-MM, as the key files are named.

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -63,8 +64,7 @@ func (k *TagKey) prf(label string, parts ...string) [sha256.Size]byte {
 	buf := make([]byte, 0, 128)
 	buf = append(append(buf, label...), 0)
 	for _, p := range parts {
-		n := len(p)
-		buf = append(buf, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+		buf = binary.BigEndian.AppendUint64(buf, uint64(len(p)))
 		buf = append(buf, p...)
 	}
 	mac.Write(buf)

@@ -274,12 +274,12 @@ func TestWitnessesOfOneOrganisationCountOnce(t *testing.T) {
 func TestARestoredStoreIsStoppedByItsWitnesses(t *testing.T) {
 	m := begin(t)
 	_, m.cfg.Policy = witnesses(t, m, 3)
-	l := m.open()
+	m.open()
 	m.append(t)
 	m.shut()
 	old := snapshot(t, m.dir)
 
-	l = m.open()
+	l := m.open()
 	for range 5 {
 		p, _ := m.append(t)
 		if err := l.WaitCosigned(within(t, 20*time.Second), p.Index); err != nil {
@@ -305,11 +305,11 @@ func TestAForkIsStoppedByItsWitnesses(t *testing.T) {
 	m := begin(t)
 	bodies, policy := witnesses(t, m, 3)
 	m.cfg.Policy = policy
-	l := m.open()
+	m.open()
 	m.append(t)
 	m.shut()
 	old := snapshot(t, m.dir)
-	l = m.open()
+	l := m.open()
 	p, _ := m.append(t)
 	if err := l.WaitCosigned(within(t, 20*time.Second), p.Index); err != nil {
 		t.Fatal(err)

@@ -165,7 +165,7 @@ func (s *SQLite) Entry(ctx context.Context, index uint64) (*ledger.EntryRow, err
 }
 
 // asInt keeps "before everything" (the largest number) within SQLite's integers.
-func asInt(index uint64) int64 { return int64(min(index, math.MaxInt64)) } //nolint:gosec // bounded
+func asInt(index uint64) int64 { return int64(min(index, math.MaxInt64)) }
 
 // EntriesOf implements ledger.Store.
 func (s *SQLite) EntriesOf(ctx context.Context, exchange countersign.ExchangeID) ([]*ledger.EntryRow, error) {

@@ -45,7 +45,6 @@ type SQLite struct {
 	lock   *lockfile.Lock
 	pool   *sql.DB // readers
 	write  *sql.DB // one connection
-	conn   *sql.Conn
 
 	mu      sync.Mutex // held by Commit, Prune and the other writers
 	raw     *writer    // nil after an error: made anew by the next writer

@@ -28,7 +28,7 @@ type ID struct {
 
 // String is the path of the full tile.
 func (id ID) String() string {
-	return tlog.Tile{H: Height, L: id.Level, N: int64(id.Number), W: Width}.Path()
+	return tlog.Tile{H: Height, L: id.Level, N: int64(id.Number), W: Width}.Path() //nolint:gosec // numbers of tiles are below 2^55
 }
 
 // Tile is a full tile.
@@ -107,7 +107,7 @@ func Root(tile []byte) tlog.Hash {
 
 // Hash is the tree's root.
 func (e Edge) Hash() (tlog.Hash, error) {
-	root, err := tlog.TreeHash(int64(e.size), edgeReader{e})
+	root, err := tlog.TreeHash(int64(e.size), edgeReader{e}) //nolint:gosec // sizes of C2SP logs are below 2^63
 	if err != nil {
 		return tlog.Hash{}, fmt.Errorf("hashing the right edge: %w", err)
 	}
@@ -123,7 +123,7 @@ func (r edgeReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
 		tile := tlog.TileForIndex(Height, x)
-		data := r.edge.Partial(ID{tile.L, uint64(tile.N)}, tile.W)
+		data := r.edge.Partial(ID{tile.L, uint64(tile.N)}, tile.W) //nolint:gosec // not negative
 		if data == nil {
 			return nil, fmt.Errorf("hash %d is not on the edge of a tree of %d leaves", x, r.edge.size)
 		}

@@ -77,7 +77,8 @@ func (w *Witness) Handler() http.Handler {
 		}
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.Header().Set("Cache-Control", "no-cache")
-		_, _ = rw.Write(text)
+		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = rw.Write(text) //nolint:gosec // a note that the witness has signed, served as plain text
 	})
 	return mux
 }

@@ -337,9 +337,9 @@ func TestRacingSubmissionsMakeOneChain(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			switch res.StatusCode {
-			case 200:
+			case http.StatusOK:
 				won++
-			case 409:
+			case http.StatusConflict:
 			default:
 				t.Errorf("status %d", res.StatusCode)
 			}

@@ -4,6 +4,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,7 +24,8 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // id is the n-th exchange's: later ones sort later.
 func id(n int) (x countersign.ExchangeID) {
-	x[4], x[5], x[6], x[15] = byte(n>>8), byte(n), 0x70, 1
+	binary.BigEndian.PutUint32(x[2:], uint32(n)) //nolint:gosec // a test's own small numbers
+	x[6], x[15] = 0x70, 1
 	return x
 }
 
@@ -81,10 +83,10 @@ func claim(t *testing.T, s ledger.Store, now time.Time, c *ledger.Claim) error {
 	return c.Refused
 }
 
-func row(n int) *ledger.EntryRow {
-	e := &ledger.EntryRow{Index: uint64(n), Leaf: fmt.Appendf(nil, "leaf %d", n), At: countersign.MillisOf(noon) + countersign.Millis(n)}
+func row(n uint64) *ledger.EntryRow {
+	e := &ledger.EntryRow{Index: n, Leaf: fmt.Appendf(nil, "leaf %d", n), At: countersign.MillisOf(noon.Add(time.Duration(n) * time.Millisecond))} //nolint:gosec // a test's own small numbers
 	if n%2 == 0 {
-		e.Exchange, e.Tag, e.Expires, e.Record = fixed(byte(n/4+1)), countersign.SubjectTag{1, byte(n % 3)}, ledger.MonthOf(noon), []byte{byte(n)}
+		e.Exchange, e.Tag, e.Expires, e.Record = fixed(byte(n/4+1)), countersign.SubjectTag{1, byte(n % 3)}, ledger.MonthOf(noon), []byte{byte(n)} //nolint:gosec // as above
 	}
 	return e
 }
@@ -108,7 +110,7 @@ func fill(t *testing.T, s ledger.Store, n int) {
 	t.Helper()
 	b := &ledger.Batch{Now: noon, Durable: true}
 	for i := range n {
-		b.Entries = append(b.Entries, row(i))
+		b.Entries = append(b.Entries, row(uint64(i)))
 	}
 	must(t, s.Commit(t.Context(), b))
 }
@@ -122,7 +124,7 @@ func entries(t *testing.T, open Opener) {
 		for i := range 30 {
 			got, err := s.Entry(t.Context(), uint64(i))
 			must(t, err)
-			want := row(i)
+			want := row(uint64(i))
 			if got.Index != want.Index || !bytes.Equal(got.Leaf, want.Leaf) || got.At != want.At || got.Exchange != want.Exchange || got.Tag != want.Tag || got.Expires != want.Expires || !bytes.Equal(got.Record, want.Record) {
 				t.Fatalf("entry %d: %+v, want %+v", i, got, want)
 			}

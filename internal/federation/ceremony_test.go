@@ -36,6 +36,22 @@ func refused(t *testing.T, err error, code countersign.Code, says ...string) {
 	}
 }
 
+// Each member can go: nothing that hangs on it keeps the document from being proposed.
+func TestRemoveAnyMember(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, m := range document().Members {
+		r, err := ceremony.RemoveMember(w.folder, m.ID, ceremony.Options{Replace: true}, w.clock.Now())
+		if err != nil {
+			t.Errorf("%s: %v", m.ID, err)
+		} else if federation.Widens(r.Changes) {
+			t.Errorf("%s: its removal waits:\n%s", m.ID, r)
+		}
+	}
+	_, err := ceremony.RemoveMember(w.folder, countersign.MemberID{Instance: "DEMO", Class: "GOV", Code: "9"}, ceremony.Options{Replace: true}, w.clock.Now())
+	refused(t, err, countersign.CodeUnknownMember)
+}
+
 // A46: below the threshold nothing changes, and the message names who is missing.
 func TestThreshold(t *testing.T) {
 	t.Parallel()

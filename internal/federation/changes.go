@@ -34,6 +34,7 @@ const (
 	ChangeProgramme  ChangeKind = "programme"
 	ChangeRule       ChangeKind = "rule"
 	ChangeCourt      ChangeKind = "court"
+	ChangeIssuer     ChangeKind = "issuer"
 	ChangeWitness    ChangeKind = "witness"
 	ChangeLog        ChangeKind = "log"
 	ChangeCap        ChangeKind = "cap"
@@ -104,7 +105,7 @@ func compare(before, next *countersign.Directory) []Change {
 }
 
 var changeOrder = []ChangeKind{ChangeFederation, ChangeBody, ChangeMember, ChangeSubsystem, ChangeGateway, ChangeKey, ChangeScheme, ChangeCategory, ChangeBasis,
-	ChangePurpose, ChangeCell, ChangeService, ChangeField, ChangeGrant, ChangeStanding, ChangeProgramme, ChangeRule, ChangeCourt, ChangeWitness, ChangeLog, ChangeCap}
+	ChangePurpose, ChangeCell, ChangeService, ChangeField, ChangeGrant, ChangeStanding, ChangeProgramme, ChangeRule, ChangeCourt, ChangeIssuer, ChangeWitness, ChangeLog, ChangeCap}
 
 func rankOf(k ChangeKind) int { return slices.Index(changeOrder, k) }
 
@@ -248,6 +249,9 @@ func (f *facts) purpose(p *countersign.Purpose) {
 	}
 	f.some(ChangePurpose, code+" mandates", strings.Join(mandates, ", "))
 	f.flag(ChangePurpose, code+" needs a case", p.Case)
+	if p.CaseRegister != nil {
+		f.add(ChangePurpose, code+" cases confirmed by", p.CaseRegister.String())
+	}
 	if p.Linkage != 0 {
 		f.add(ChangePurpose, code+" linkage", fmt.Sprint(p.Linkage))
 	}
@@ -318,6 +322,16 @@ func (f *facts) institutions(d *countersign.Directory) {
 		f.add(ChangeCourt, string(c.Name), textOf(c.Text)+"; "+c.Member.String())
 		f.keyList("court "+string(c.Name)+" key", toStrings(c.Keys))
 		f.log("court "+string(c.Name), c.Log)
+	}
+	for _, x := range d.Issuers {
+		at := issuerKey(x)
+		f.add(ChangeIssuer, at, fmt.Sprintf("scheme %q, claim %q", x.Scheme, x.Claim))
+		for _, r := range x.For {
+			f.add(ChangeIssuer, at+" for "+string(r), "yes")
+		}
+		for _, a := range x.Audience {
+			f.add(ChangeIssuer, at+" audience "+a, "yes")
+		}
 	}
 	for _, w := range d.Witnesses {
 		f.add(ChangeWitness, string(w.Name), w.Organisation+"; "+w.URL)

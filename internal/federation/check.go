@@ -39,6 +39,7 @@ func Check(d *countersign.Directory) error {
 	c.programmes()
 	c.rules()
 	c.courts()
+	c.issuers()
 	c.witnesses()
 	c.caps()
 	return errors.Join(c.problems...)

@@ -140,6 +140,9 @@ func (c *checker) purpose(at string, p *countersign.Purpose) {
 		c.bad(at+".retention", "is missing: say how long the consumer may keep what it receives")
 	}
 	c.mandates(at+".mandates", p.Mandates)
+	if r := p.CaseRegister; r != nil && c.serviceOf[*r] == nil {
+		c.bad(at+".caseRegister", "%s is no service of this directory", r)
+	}
 	if p.Linkage < 0 {
 		c.bad(at+".linkage", "is negative")
 	}

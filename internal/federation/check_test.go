@@ -189,6 +189,16 @@ func TestCheckRefuses(t *testing.T) {
 		{"court without keys", "courts[0].keys: ", func(d *countersign.Directory) { d.Courts[0].Keys = nil }},
 		{"court with a gateway's key", "courts[0].keys[0]: ", func(d *countersign.Directory) { d.Courts[0].Keys[0] = d.Members[0].Gateways[0].Sign[0] }},
 
+		{"case register that is no service", "purposes[1].caseRegister: ", func(d *countersign.Directory) { d.Purposes[1].CaseRegister.Service = "none" }},
+		{"issuer over plain HTTP", "issuers[0].url: ", func(d *countersign.Directory) { d.Issuers[0].URL = "http://id.example" }},
+		{"issuer twice", "issuers[3]: ", func(d *countersign.Directory) { d.Issuers = append(d.Issuers, d.Issuers[1]) }},
+		{"issuer for nobody", "issuers[0].for: ", func(d *countersign.Directory) { d.Issuers[0].For = nil }},
+		{"issuer for kings", "issuers[0].for: ", func(d *countersign.Directory) { d.Issuers[0].For[0] = "king" }},
+		{"issuer of any audience", "issuers[0].audience: ", func(d *countersign.Directory) { d.Issuers[0].Audience = nil }},
+		{"issuer for persons without scheme", "issuers[0].scheme: ", func(d *countersign.Directory) { d.Issuers[0].Scheme = "" }},
+		{"issuer for officials of nobody", "issuers[1].member: ", func(d *countersign.Directory) { d.Issuers[1].Member = nil }},
+		{"issuer of an unknown member", "issuers[1].member: ", func(d *countersign.Directory) { d.Issuers[1].Member.Code = "9" }},
+		{"an agency's issuer that makes judges", "issuers[1].member: ", func(d *countersign.Directory) { d.Issuers[1].For = append(d.Issuers[1].For, countersign.IssuerJudge) }},
 		{"witness without organisation", "witnesses[0].organisation: ", func(d *countersign.Directory) { d.Witnesses[0].Organisation = "" }},
 		{"witness's key", "witnesses[0].vkey: ", func(d *countersign.Directory) { d.Witnesses[0].VKey = "w1+00+AA" }},
 		{"witness with the name of a keyword", "witnesses[0].name: ", func(d *countersign.Directory) { d.Witnesses[0].Name = "quorum" }},
@@ -266,9 +276,10 @@ func TestCheckAcceptsMore(t *testing.T) {
 		"the subject in the answer": func(d *countersign.Directory) {
 			d.Services[0].Subject = countersign.Selector{From: countersign.SubjectInAnswer, Scheme: "pin", Name: "/owners/*/pin"}
 		},
+		"an issuer on this machine": func(d *countersign.Directory) { d.Issuers[0].URL = "http://127.0.0.1:9999" },
 		"a portal that is the operator": func(d *countersign.Directory) {
 			d.Members[2].Roles = []countersign.Role{countersign.RoleOperator, countersign.RolePortal}
-			d.Courts = nil
+			d.Courts, d.Issuers = nil, nil
 		},
 	} {
 		d := document()

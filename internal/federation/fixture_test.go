@@ -87,6 +87,7 @@ var bodyNames = []countersign.BodyName{"assembly", "bar", "ministry", "ombudsman
 // document is a small federation that uses every part of the form.
 func document() *countersign.Directory {
 	assessment := countersign.Digest{1}
+	staffOf, judgesOf, cases := municipality, courtMember, personData
 	d := &countersign.Directory{
 		Format: 1, Instance: "DEMO", Version: 1, Demo: true, Name: en("Fictional federation"),
 		Schemes: []countersign.Scheme{{Name: "pin", Text: en("personal code"), Strip: " -", Upper: true, Pattern: `[A-Z0-9]{7}`}},
@@ -111,7 +112,7 @@ func document() *countersign.Directory {
 			{Code: "housing-permit", Text: en("to decide on a housing permit"), Bases: []countersign.BasisCode{"housing-12"}, Assurance: countersign.AssuranceAutomated,
 				Retention: countersign.Duration(30 * 24 * time.Hour), Polling: &countersign.Polling{PerMinute: 2, PerDay: 30}, Linkage: 6},
 			{Code: "criminal-case", Text: en("to investigate a crime"), Bases: []countersign.BasisCode{"criminal-3"}, Assurance: countersign.AssuranceVerified,
-				Retention: countersign.Duration(365 * 24 * time.Hour), Mandates: []countersign.MandateKind{countersign.MandateWarrant}, Case: true},
+				Retention: countersign.Duration(365 * 24 * time.Hour), Mandates: []countersign.MandateKind{countersign.MandateWarrant}, Case: true, CaseRegister: &cases},
 		},
 		Matrix: []countersign.Cell{
 			{Purpose: "housing-permit", Category: "streets", Mandates: []countersign.MandateKind{countersign.MandateNone}},
@@ -135,8 +136,13 @@ func document() *countersign.Directory {
 		Standing: []countersign.StandingDeclaration{{Client: permits, Service: personData, Purpose: "housing-permit", Basis: "housing-12"}},
 		Programmes: []countersign.Programme{{ID: "yearly-review", Text: en("Yearly review"), Client: permits, Service: personData, Purpose: "housing-permit", Basis: "housing-12",
 			Fields: []countersign.FieldPath{"/address"}, Population: "holders of a permit", PerHour: 500, From: start, Until: start.Add(365 * 24 * time.Hour)}},
-		Rules:     []countersign.Rule{{ID: "no-night", Text: en("Nothing at night"), Policy: "forbid (principal, action, resource);"}},
-		Courts:    []countersign.Court{{Name: "district", Member: courtMember, Text: en("District court"), Keys: []string{spki("court")}, Log: logOf("court")}},
+		Rules:  []countersign.Rule{{ID: "no-night", Text: en("Nothing at night"), Policy: "forbid (principal, action, resource);"}},
+		Courts: []countersign.Court{{Name: "district", Member: courtMember, Text: en("District court"), Keys: []string{spki("court")}, Log: logOf("court")}},
+		Issuers: []countersign.Issuer{
+			{URL: "https://id.example", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{"portal"}, Scheme: "pin", Claim: "pin"},
+			{URL: "https://staff.example", For: []countersign.IssuerRole{countersign.IssuerOfficial}, Member: &staffOf, Audience: []string{"gateway", "desk"}},
+			{URL: "https://staff.example", For: []countersign.IssuerRole{countersign.IssuerJudge}, Member: &judgesOf, Audience: []string{"bench"}},
+		},
 		Witnesses: []countersign.Witness{witnessOf("w1", "University"), witnessOf("w2", "Bar association"), witnessOf("w3", "Bar association"), witnessOf("w4", "Press council")},
 		Quorum:    2, Log: logOf("directory"),
 		Caps: countersign.Caps{PeopleOfficial: 30},

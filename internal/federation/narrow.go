@@ -29,7 +29,7 @@ func Narrow(before, next *countersign.Directory) *countersign.Directory {
 	n.Programmes = both(before.Programmes, next.Programmes, func(p countersign.Programme) countersign.ProgrammeID { return p.ID }, narrowProgramme)
 	n.Rules = narrowRules(before.Rules, next.Rules)
 	n.Courts = both(before.Courts, next.Courts, func(c countersign.Court) countersign.CourtName { return c.Name }, narrowCourt)
-	n.Issuers = both(before.Issuers, next.Issuers, func(i countersign.Issuer) string { return i.URL }, narrowIssuer)
+	n.Issuers = both(before.Issuers, next.Issuers, issuerKey, narrowIssuer)
 	n.Witnesses = narrowWitnesses(before.Witnesses, next.Witnesses)
 	n.Quorum = narrowQuorum(before.Quorum, next.Quorum, n.Witnesses)
 	n.Log.VKey = next.Log.VKey // a key in the place of another
@@ -87,6 +87,14 @@ func gatewayKey(g countersign.Gateway) countersign.GatewayName    { return g.Nam
 func witnessKey(w countersign.Witness) countersign.WitnessName    { return w.Name }
 func fieldKey(f countersign.Field) countersign.FieldPath          { return f.Path }
 func endpointKey(e countersign.Endpoint) countersign.Endpoint     { return e }
+
+// issuerKey tells issuers apart: one provider may know the officials of several agencies.
+func issuerKey(i countersign.Issuer) string {
+	if i.Member == nil {
+		return i.URL
+	}
+	return i.URL + " " + i.Member.String()
+}
 
 func narrowMember(b, a countersign.Member) (countersign.Member, bool) {
 	b.Roles = common(b.Roles, a.Roles)
@@ -337,6 +345,12 @@ func prune(d *countersign.Directory) {
 	d.Programmes = slices.DeleteFunc(slices.Clone(d.Programmes), func(p countersign.Programme) bool {
 		return !usable(p.Client, p.Service, p.Purpose, p.Basis)
 	})
+	for i := range d.Purposes {
+		if r := d.Purposes[i].CaseRegister; r != nil && services[*r] == nil {
+			d.Purposes[i].CaseRegister = nil
+		}
+	}
+	d.Issuers = slices.DeleteFunc(slices.Clone(d.Issuers), func(i countersign.Issuer) bool { return i.Member != nil && members[*i.Member] == nil })
 	d.Courts = slices.DeleteFunc(slices.Clone(d.Courts), func(c countersign.Court) bool {
 		m := members[c.Member]
 		return m == nil || !slices.Contains(m.Roles, countersign.RoleCourt) || len(c.Keys) == 0

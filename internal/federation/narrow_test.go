@@ -50,6 +50,56 @@ func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) 
 	}
 }
 
+// unused lists the fields of the form that no part of a value fills: what a test that walks the value would not see.
+func unused(v reflect.Value) []string {
+	all, filled := map[string]bool{}, map[string]bool{}
+	var types func(t reflect.Type)
+	types = func(t reflect.Type) {
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice:
+			types(t.Elem())
+		case reflect.Struct:
+			for i := range t.NumField() {
+				f := t.Field(i)
+				if f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Slice {
+					all[t.Name()+"."+f.Name] = true
+				}
+				types(f.Type)
+			}
+		}
+	}
+	types(v.Type())
+	var values func(v reflect.Value)
+	values = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Pointer:
+			if !v.IsNil() {
+				values(v.Elem())
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				values(v.Index(i))
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				f := v.Field(i)
+				if f.Kind() == reflect.Pointer && !f.IsNil() || f.Kind() == reflect.Slice && f.Len() > 0 {
+					filled[v.Type().Name()+"."+v.Type().Field(i).Name] = true
+				}
+				values(f)
+			}
+		}
+	}
+	values(v)
+	var out []string
+	for name := range all {
+		if !filled[name] && !strings.HasPrefix(name, "Time.") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // change gives a scalar another value, and a list one element less.
 func change(v reflect.Value) {
 	switch v.Kind() {
@@ -76,6 +126,9 @@ func change(v reflect.Value) {
 
 // Whatever changes in a document, the list of changes shows it to those who sign.
 func TestEveryChangeShows(t *testing.T) {
+	if empty := unused(reflect.ValueOf(document())); len(empty) > 0 {
+		t.Errorf("the test's document does not use %v: fill them, so that their changes are seen to show", empty)
+	}
 	var paths []string
 	leaves(reflect.ValueOf(document()), "", func(path string, v reflect.Value) {
 		if v.Kind() != reflect.Slice || v.Len() > 0 {
@@ -112,7 +165,7 @@ func TestNarrowing(t *testing.T) {
 		atOnce bool
 		edit   func(d *countersign.Directory)
 	}{
-		{"a member goes", true, func(d *countersign.Directory) { d.Members = d.Members[:2]; d.Courts = nil }},
+		{"a member goes", true, func(d *countersign.Directory) { d.Members, d.Issuers, d.Courts = d.Members[:2], d.Issuers[:2], nil }},
 		{"a member comes", false, func(d *countersign.Directory) {
 			d.Members = append(d.Members, countersign.Member{ID: countersign.MemberID{Instance: "DEMO", Class: "COM", Code: "7"}, Text: en("New"), Roles: []countersign.Role{countersign.RolePortal}})
 		}},
@@ -129,6 +182,16 @@ func TestNarrowing(t *testing.T) {
 		{"a court goes", true, func(d *countersign.Directory) { d.Courts = nil }},
 		{"a court's key is replaced", true, func(d *countersign.Directory) { d.Courts[0].Keys[0] = spki("other") }},
 		{"a court's key comes", false, func(d *countersign.Directory) { d.Courts[0].Keys = append(d.Courts[0].Keys, spki("other")) }},
+		{"an issuer goes", true, func(d *countersign.Directory) { d.Issuers = d.Issuers[:2] }},
+		{"an issuer comes", false, func(d *countersign.Directory) {
+			x := d.Issuers[0]
+			x.URL = "https://other.example"
+			d.Issuers = append(d.Issuers, x)
+		}},
+		{"an issuer's client comes", false, func(d *countersign.Directory) { d.Issuers[0].Audience = append(d.Issuers[0].Audience, "other") }},
+		{"an issuer's client goes", true, func(d *countersign.Directory) { d.Issuers[1].Audience = d.Issuers[1].Audience[:1] }},
+		{"a case register goes", true, func(d *countersign.Directory) { d.Purposes[1].CaseRegister = nil }},
+		{"a case register comes", false, func(d *countersign.Directory) { d.Purposes[0].CaseRegister = d.Purposes[1].CaseRegister }},
 		{"a witness comes", false, func(d *countersign.Directory) { d.Witnesses = append(d.Witnesses, witnessOf("w5", "Embassy")) }},
 		{"a witness goes", false, func(d *countersign.Directory) { d.Witnesses = d.Witnesses[:3] }},
 		{"a witness's key is replaced", true, func(d *countersign.Directory) { d.Witnesses[0].VKey = witnessOf("w9", "").VKey }},

@@ -394,6 +394,9 @@ func (v *View) LogByOrigin(origin countersign.LogOrigin) (*Log, bool) { return l
 // Witnesses gives the witnesses in the document's order.
 func (v *View) Witnesses() []countersign.Witness { return v.document.Witnesses }
 
+// Issuers gives the providers whose identity tokens count, in the document's order.
+func (v *View) Issuers() []countersign.Issuer { return v.document.Issuers }
+
 // Quorum is how many organisations' witnesses must cosign.
 func (v *View) Quorum() int { return v.document.Quorum }
 

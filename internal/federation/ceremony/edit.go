@@ -49,7 +49,8 @@ func (p *proposal) edited(change func(*countersign.Directory) error) ([]byte, er
 	return raw, nil
 }
 
-// RemoveMember proposes the document without a member, and without what hangs on it: its services, grants, standing declarations, programmes and courts.
+// RemoveMember proposes the document without a member, and without what hangs on it: its services, grants, standing declarations, programmes,
+// issuers and courts.
 // It acts as soon as it is published.
 func RemoveMember(f federation.Folder, id countersign.MemberID, o Options, now time.Time) (*Report, error) {
 	return Edit(f, func(d *countersign.Directory) error { return withoutMember(d, id) }, o, now)
@@ -79,6 +80,12 @@ func withoutMember(d *countersign.Directory, id countersign.MemberID) error {
 	d.Programmes = slices.DeleteFunc(d.Programmes, func(p countersign.Programme) bool {
 		return p.Client.MemberID == id || p.Service.MemberID == id
 	})
+	for i := range d.Purposes {
+		if r := d.Purposes[i].CaseRegister; r != nil && r.MemberID == id {
+			d.Purposes[i].CaseRegister = nil
+		}
+	}
+	d.Issuers = slices.DeleteFunc(d.Issuers, func(x countersign.Issuer) bool { return x.Member != nil && *x.Member == id })
 	d.Courts = slices.DeleteFunc(d.Courts, func(c countersign.Court) bool { return c.Member == id })
 	return nil
 }

@@ -303,6 +303,9 @@ func TestProposeRefuses(t *testing.T) {
 	}
 	_, err = ceremony.Propose(w.folder, encode(t, d), nil, ceremony.Options{}, now)
 	refused(t, err, countersign.CodeBadRequest, "waits for signatures")
+	d.Name = en("Another name")
+	_, err = ceremony.Propose(w.folder, encode(t, d), nil, ceremony.Options{Replace: true}, now)
+	refused(t, err, countersign.CodeBadRequest, "published with another content")
 	d.Version = 3
 	_, err = ceremony.Propose(w.folder, encode(t, d), nil, ceremony.Options{Replace: true}, now)
 	refused(t, err, countersign.CodeBadRequest, "2 is next")

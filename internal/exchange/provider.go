@@ -81,6 +81,9 @@ func (p *Provider) admit(r *http.Request) (*rulebook, *question, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := q.opening.checkAsked(p.now()); err != nil {
+		return nil, nil, err
+	}
 	if err := q.offer(rules); err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dunglas/httpsfv"
 	"github.com/ugorji/go/codec"
@@ -125,6 +126,15 @@ func parseOpening(values []string) (o opening, err error) {
 	o.Asked = countersign.Millis(ms)
 	copy(o.Half[:], half)
 	return o, nil
+}
+
+// checkAsked holds the consumer's word for its time to the provider's clock. The decision is made as of then: an asker who could choose the time
+// could use an authority that has ended.
+func (o opening) checkAsked(now time.Time) error {
+	if at := o.Asked.Time(); at.After(now.Add(Skew)) || now.Sub(at) > httpsig.Lifetime+Skew {
+		return countersign.Refuse(countersign.CodeClock, "the question was asked at another time than this gateway's clock tells, by more than %s ahead or %s behind: set the clocks right", Skew, httpsig.Lifetime)
+	}
+	return nil
 }
 
 // answering is the provider's part of a statement, as the header Countersign-Answer carries it: base64 of a CBOR array.

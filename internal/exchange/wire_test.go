@@ -340,6 +340,23 @@ func TestHeadersRoundTrip(t *testing.T) {
 	})
 }
 
+// TestAskedIsHeldToTheClock: nobody asks as of a time at which an authority was still good.
+func TestAskedIsHeldToTheClock(t *testing.T) {
+	now := time.Unix(1772366400, 0)
+	for ago, good := range map[time.Duration]bool{
+		0: true, 5 * time.Second: true, 5 * time.Minute: true, 5*time.Minute + 5*time.Second: true, -5 * time.Second: true,
+		5*time.Minute + 6*time.Second: false, 24 * time.Hour: false, -6 * time.Second: false, -24 * time.Hour: false,
+	} {
+		err := opening{Asked: countersign.MillisOf(now.Add(-ago))}.checkAsked(now)
+		if (err == nil) != good || err != nil && !errors.Is(err, countersign.CodeClock) {
+			t.Errorf("asked %s ago: %v", ago, err)
+		}
+	}
+	if err := (opening{Asked: countersign.MaxMillis}).checkAsked(now); !errors.Is(err, countersign.CodeClock) {
+		t.Errorf("asked in the year 9999: %v", err)
+	}
+}
+
 // TestAnotherHeaderIsAnotherDigest: every header that passes, and the status, are under the signature by this digest.
 func TestAnotherHeaderIsAnotherDigest(t *testing.T) {
 	base := func() http.Header { return http.Header{"Content-Type": {"application/json"}, "X-A": {"1", "2"}} }

@@ -89,10 +89,18 @@ func (q *question) findSubject(view *federation.View) error {
 	return err
 }
 
+// nobody is the official of an automated question, and nobodyHeader how it travels.
+var nobody = countersign.Official{Assurance: countersign.AssuranceAutomated}
+
+const nobodyHeader = `"";assurance=automated`
+
 // officialHeader carries pseudonym, role and assurance between gateways.
 //
 // SPEC: RFC 9651 item: the pseudonym as a string, parameters role (string) and assurance (token).
 func officialHeader(o countersign.Official) (string, error) {
+	if o == nobody {
+		return nobodyHeader, nil
+	}
 	item := httpsfv.NewItem(o.Pseudonym)
 	if o.Role != "" {
 		item.Params.Add("role", o.Role)
@@ -102,6 +110,9 @@ func officialHeader(o countersign.Official) (string, error) {
 }
 
 func parseOfficial(values []string) (o countersign.Official, err error) {
+	if len(values) == 1 && values[0] == nobodyHeader {
+		return nobody, nil
+	}
 	bad := countersign.Refuse(countersign.CodeBadRequest, "the header %s between gateways must be a string with the parameters role and assurance", HeaderOfficial)
 	item, err := httpsfv.UnmarshalItem(values)
 	if err != nil || len(values) != 1 {

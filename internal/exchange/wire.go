@@ -92,6 +92,38 @@ func (o opening) header() string {
 }
 
 func parseOpening(values []string) (o opening, err error) {
+	if len(values) == 1 && o.scan(values[0]) {
+		return o, nil
+	}
+	return parseAnyOpening(values)
+}
+
+// scan reads the very spelling that header writes, which is the only one that our own gateways send: every exchange pays for it.
+func (o *opening) scan(v string) bool {
+	asked, rest, ok := strings.Cut(v, ", salt=:")
+	digits, ok2 := strings.CutPrefix(asked, "asked=")
+	if !ok || !ok2 || len(digits) != 13 || digits[0] == '0' {
+		return false
+	}
+	ms, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || ms > uint64(countersign.MaxMillis) {
+		return false
+	}
+	text := base64.StdEncoding.EncodedLen(len(o.Half))
+	if len(rest) < text+1 || rest[text] != ':' || rest[text+1:] != "" && rest[text+1:] != ", made" {
+		return false
+	}
+	var half [33]byte
+	if n, err := base64.StdEncoding.Strict().Decode(half[:], []byte(rest[:text])); err != nil || n != len(o.Half) {
+		return false
+	}
+	o.Asked, o.MadeID = countersign.Millis(ms), rest[text+1:] != "" //nolint:gosec // bounded above
+	copy(o.Half[:], half[:])
+	return true
+}
+
+// parseAnyOpening reads every spelling that RFC 9651 allows.
+func parseAnyOpening(values []string) (o opening, err error) {
 	bad := countersign.Refuse(countersign.CodeBadRequest, "the header %s must be a dictionary of asked (milliseconds), salt (32 bytes) and, where so, made", headerExchange)
 	d, err := httpsfv.UnmarshalDictionary(values)
 	if err != nil || len(values) != 1 {
@@ -258,6 +290,30 @@ func promiseHeader(promise, signature []byte) string {
 
 // ParsePromiseHeader reads the header Countersign-Receipt: the promise and its signature.
 func ParsePromiseHeader(values []string) (promise, signature []byte, err error) {
+	if len(values) == 1 && len(values[0]) <= countersign.MaxStatementBytes {
+		if promise, signature, ok := scanPromise(values[0]); ok {
+			return promise, signature, nil
+		}
+	}
+	return parseAnyPromise(values)
+}
+
+// scanPromise reads the very spelling that promiseHeader writes.
+func scanPromise(v string) (promise, signature []byte, ok bool) {
+	a, b, ok := strings.Cut(v, ":, :")
+	if !ok || len(a) < 2 || a[0] != ':' || len(b) < 2 || b[len(b)-1] != ':' {
+		return nil, nil, false
+	}
+	promise, err := base64.StdEncoding.Strict().DecodeString(a[1:])
+	if err != nil {
+		return nil, nil, false
+	}
+	signature, err = base64.StdEncoding.Strict().DecodeString(b[:len(b)-1])
+	return promise, signature, err == nil
+}
+
+// parseAnyPromise reads every spelling that RFC 9651 allows.
+func parseAnyPromise(values []string) (promise, signature []byte, err error) {
 	bad := countersign.Refuse(countersign.CodeNoReceipt, "the answer carries no receipt that can be read: its header %s must hold a promise and a signature", HeaderReceipt)
 	if len(values) != 1 || len(values[0]) > countersign.MaxStatementBytes {
 		return nil, nil, bad

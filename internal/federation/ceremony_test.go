@@ -424,6 +424,23 @@ func TestPublishTwice(t *testing.T) {
 	}
 }
 
+// A signed proposal that others overtook is not published over what they published.
+func TestPublishOvertaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.removeMunicipality()
+	w.sign("assembly", "ombudsman", "university")
+	overtaken := filepath.Join(t.TempDir(), "staged")
+	w.must(os.CopyFS(overtaken, os.DirFS(w.folder.Staged())))
+	w.must(ceremony.Withdraw(w.folder))
+	_, err := ceremony.ReplaceKey(w.folder, string(pin("tls mun-1")), string(pin("tls mun-1b")), ceremony.Options{}, w.clock.Now())
+	w.must(err)
+	w.signAndPublish("assembly", "bar", "ministry")
+	w.must(os.CopyFS(w.folder.Staged(), os.DirFS(overtaken)))
+	_, err = ceremony.Publish(w.folder, w.clock.Now())
+	refused(t, err, countersign.CodeBadRequest, "something else was published")
+}
+
 // Nothing is served before the directory's own log has it (A47).
 func TestAnnouncedFirst(t *testing.T) {
 	t.Parallel()

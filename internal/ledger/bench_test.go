@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -50,6 +51,9 @@ func openReal(b *testing.B) (*member, *ledger.Log) {
 	cfg := m.config()
 	cfg.Clock = clock.System{}
 	cfg.Tick = time.Second
+	if w, err := time.ParseDuration(os.Getenv("COMMIT_WINDOW")); err == nil {
+		cfg.CommitWindow = w
+	}
 	l, err := ledger.Open(b.Context(), cfg)
 	if err != nil {
 		b.Fatal(err)

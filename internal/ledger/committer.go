@@ -48,6 +48,13 @@ type committer struct {
 	queue  []*op
 	closed bool
 	wake   chan struct{} // capacity 1
+	target int           // operations that end the gathering early; 0 where nobody gathers
+	ready  chan struct{} // told once when target is reached; capacity 1
+
+	// For gathering: how many operations came since when, and how many a window would bring by that.
+	arrived  int
+	measured time.Time
+	expected int
 
 	signing chan []*op
 	workers sync.WaitGroup
@@ -62,7 +69,7 @@ type committer struct {
 }
 
 func newCommitter(l *Log, edge tiles.Edge, last countersign.Millis) *committer {
-	c := &committer{log: l, wake: make(chan struct{}, 1), signing: make(chan []*op, maxSigning), edge: edge, last: last}
+	c := &committer{log: l, wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), measured: l.clock.Now(), signing: make(chan []*op, maxSigning), edge: edge, last: last}
 	c.workers.Go(c.run)
 	c.workers.Go(c.sign)
 	return c
@@ -93,7 +100,11 @@ func (c *committer) submit(ctx context.Context, o *op) error {
 		return countersign.Refuse(countersign.CodeBusy, "more records wait than the disk takes: ask again later")
 	}
 	c.queue = append(c.queue, o)
+	c.arrived++
 	first := len(c.queue) == 1
+	if c.target > 0 && len(c.queue) >= c.target {
+		c.endGathering()
+	}
 	c.mu.Unlock()
 	if first {
 		select {
@@ -114,6 +125,7 @@ func (c *committer) close() {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
+	c.endGathering()
 	c.mu.Unlock()
 	if !closed {
 		select {
@@ -127,6 +139,7 @@ func (c *committer) close() {
 func (c *committer) run() {
 	defer close(c.signing)
 	for {
+		c.gather()
 		ops, more := c.take()
 		if len(ops) > 0 {
 			c.commit(ops)
@@ -138,6 +151,53 @@ func (c *committer) run() {
 		<-c.wake
 		// Whoever is ready to run may be about to ask; an idle machine has nobody, and this returns at once.
 		runtime.Gosched()
+	}
+}
+
+// worthGathering is how many operations a window must promise before it is worth waiting for: below that, the wait costs more than the
+// commits that it saves.
+const worthGathering = 3
+
+// measureFor is the shortest time over which arrivals are counted.
+const measureFor = 5 * time.Millisecond
+
+// gather waits for company where operations come so densely that one commit can serve several. Each commit costs an fsync, two switches of
+// threads and some pages, whatever its size. An idle log never waits.
+func (c *committer) gather() {
+	window := c.log.commitWindow
+	c.mu.Lock()
+	if now := c.log.clock.Now(); now.Sub(c.measured) >= measureFor {
+		c.expected = int(float64(c.arrived) * float64(window) / float64(now.Sub(c.measured)))
+		c.arrived, c.measured = 0, now
+	}
+	if window == 0 || c.closed || len(c.queue) == 0 || c.expected < worthGathering || len(c.queue) >= c.expected {
+		c.mu.Unlock()
+		return
+	}
+	c.target = min(c.expected, maxBatch)
+	select { // a signal left over from a window that ended by time
+	case <-c.ready:
+	default:
+	}
+	c.mu.Unlock()
+
+	t := time.NewTimer(window)
+	select {
+	case <-c.ready:
+	case <-t.C:
+	}
+	t.Stop()
+	c.mu.Lock()
+	c.target = 0
+	c.mu.Unlock()
+}
+
+// endGathering is called with mu held.
+func (c *committer) endGathering() {
+	c.target = 0
+	select {
+	case c.ready <- struct{}{}:
+	default:
 	}
 }
 

@@ -215,6 +215,7 @@ func TestIntentsAreClosedByTheirEntry(t *testing.T) {
 
 func TestBudgetsAreExactThroughTheQueue(t *testing.T) {
 	m := begin(t)
+	m.cfg.CommitWindow = time.Millisecond
 	l := m.open()
 	key := l.BudgetKeyOf("programme", "P-1")
 	var granted, refused atomic.Int64

@@ -55,7 +55,8 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond})
+	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond,
+		CommitWindow: 300 * time.Microsecond, SignWindow: 300 * time.Microsecond})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	Policy []byte       // C2SP tlog-policy: whose cosignatures make a quorum; empty for no witnesses
 	Client *http.Client // to witnesses; nil for one with time-outs of its own
 
+	// CommitWindow is how long operations may gather under load for one commit, 0 to 2 ms. 0 does not wait.
+	CommitWindow time.Duration
 	// SignWindow is how long promises may gather under load for one signature; see keys.NewBatchSigner. 0 does not wait.
 	SignWindow time.Duration
 	// Tick is how often checkpoints are made; 0 means each second.
@@ -56,6 +58,8 @@ type Log struct {
 	clock   clock.Clock
 	logger  *slog.Logger
 	metrics *Metrics
+
+	commitWindow time.Duration
 
 	committer *committer
 	publisher *publisher
@@ -132,6 +136,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, cfg.SignWindow); err != nil {
 		return nil, err
 	}
+	l.commitWindow = cfg.CommitWindow
 	l.committer = newCommitter(l, edge, last)
 	if l.publisher, err = newPublisher(ctx, l, cfg); err != nil {
 		l.committer.close()
@@ -165,6 +170,9 @@ func (cfg *Config) assemble() (*Log, error) {
 		return missing("the folder of the keys of expiry months")
 	case cfg.Clock == nil:
 		return missing("a clock")
+	}
+	if cfg.CommitWindow < 0 || cfg.CommitWindow > 2*time.Millisecond {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "commit window %s: give 0 to 2 ms", cfg.CommitWindow)
 	}
 	pub, ok := cfg.Key.Public().(ed25519.PublicKey)
 	if !ok {

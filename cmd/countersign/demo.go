@@ -93,6 +93,10 @@ func (c *demoCmd) introduce(s streams, d *demoFile) error {
 	if err != nil {
 		return err
 	}
+	self, err := executable()
+	if err != nil {
+		return err
+	}
 	mun, pop := d.Members[law.MUN], d.Members[law.POP]
 	pin := string(atlas.Cast.Celebrity.PIN)
 	var b strings.Builder
@@ -111,11 +115,11 @@ func (c *demoCmd) introduce(s streams, d *demoFile) error {
 	fmt.Fprintf(&b, "    -H \"Countersign-Token: $(cat %s)\" \\\n", mun.TokenFile)
 	fmt.Fprintf(&b, "    %s/r1/%s/%s\n", mun.Client, law.Service(law.POP, "residence"), pin)
 	fmt.Fprintf(&b, "\nThen look at what the population register has on record about it, and about its refusals:\n\n")
-	fmt.Fprintf(&b, "  countersign record --config %s\n", pop.Config)
+	fmt.Fprintf(&b, "  %s record --config %s\n", self, pop.Config)
 	fmt.Fprintf(&b, "\nChange the purpose to something else and see it refused. Keep the receipt of an exchange, and check it offline:\n\n")
-	fmt.Fprintf(&b, "  countersign ask --gateway %s --token-file %s --client %s --service %s \\\n", mun.Client, mun.TokenFile, law.Client(law.MUN), law.Service(law.POP, "person"))
+	fmt.Fprintf(&b, "  %s ask --gateway %s --token-file %s --client %s --service %s \\\n", self, mun.Client, mun.TokenFile, law.Client(law.MUN), law.Service(law.POP, "person"))
 	fmt.Fprintf(&b, "    --path /%s --purpose property-tax --basis tax-code-202 --official <(echo clerk-7) --receipt receipt.json\n", pin)
-	fmt.Fprintf(&b, "  countersign verify --policy %s receipt.json\n", d.Policy)
+	fmt.Fprintf(&b, "  %s verify --policy %s receipt.json\n", self, d.Policy)
 	fmt.Fprintf(&b, "\nEverything else is in %s. Interrupt to stop.\n", demoPath(d.dir))
 	_, err = s.out.Write([]byte(b.String()))
 	return err

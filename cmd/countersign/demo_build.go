@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -93,6 +94,9 @@ type demoPlan struct {
 	people   int
 	agencies []string // member codes
 	upstream string   // of the bench service; makes a pair without registers
+
+	// amend changes the law of the country before the bodies sign it; nil leaves it as it is.
+	amend func(*countersign.Directory)
 }
 
 // buildDemo makes the federation in an empty folder, or finds the one that is there.
@@ -127,19 +131,31 @@ func buildDemo(ctx context.Context, dir string, plan demoPlan, progress func(str
 	return d, d.save()
 }
 
+// tellProgress tells each stage once it begins and, where it is long, each quarter of it. Stages run beside one another.
 func tellProgress(progress func(string)) country.Progress {
-	last := ""
+	var mu sync.Mutex
+	told := map[string]int{}
 	return func(stage string, done, total int) {
-		line := stage
-		if total > 0 {
-			line = fmt.Sprintf("%s %d%%", stage, done*100/total/10*10)
+		quarter := 0
+		if total > longStage {
+			quarter = done * 4 / total
 		}
-		if line != last {
-			last = line
-			progress(line)
+		mu.Lock()
+		defer mu.Unlock()
+		if last, ok := told[stage]; ok && last >= quarter {
+			return
 		}
+		told[stage] = quarter
+		if quarter == 0 {
+			progress("making " + stage)
+			return
+		}
+		progress(fmt.Sprintf("making %s %d%%", stage, quarter*25))
 	}
 }
+
+// longStage is from how many things on a stage takes long enough to tell its quarters.
+const longStage = 20000
 
 // planDemo chooses names and ports.
 func planDemo(dir string, plan demoPlan) (*demoFile, error) {
@@ -181,6 +197,9 @@ func address(url string) string {
 // found makes everything that a real federation's parties would each make on their own machines, in the order in which they would.
 func (d *demoFile) found(ctx context.Context, plan demoPlan) error {
 	doc := law.Document(clock.System{}.Now())
+	if plan.amend != nil {
+		plan.amend(doc)
+	}
 	if err := d.foundBodies(doc); err != nil {
 		return err
 	}

@@ -59,12 +59,13 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 			return nil, err
 		}
 	}
-	if req.Body, err = q.body.reader(); err != nil {
-		return nil, err
+	if q.body.size > 0 { // nil for none: an adapter takes even an empty body for one, which net/http would send twice
+		if req.Body, err = q.body.reader(); err != nil {
+			return nil, err
+		}
 	}
 	req.Header = make(http.Header, 12)
 	xroad.CopyRequestHeaders(req.Header, q.header, q.service.personal)
-	req.Header[xroad.HeaderService] = []string{xroad.EncodeService(q.target.Service)}
 	req.Header[xroad.HeaderRequestID] = []string{q.id.String()}
 	return reg.Ask(ctx, req)
 }

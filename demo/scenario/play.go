@@ -72,12 +72,14 @@ const (
 // to its end; answers that were not what they must be are surprises of the result.
 func (p *Play) Act(ctx context.Context) (*Result, error) {
 	p.client = &http.Client{
-		Timeout:       time.Minute,
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true}, // a request on a dead connection would be sent twice
+		Timeout: time.Minute,
+		// A request on a kept connection that has died would be sent twice.
+		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, ExpectContinueTimeout: 10 * time.Second},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	p.enc = json.NewEncoder(p.Answers)
-	s := script{Play: p}
+	s := newScript(p)
+	p.result = Result{Refusals: []string{}, Surprises: []string{}}
 	ordinary := s.ordinary()
 	half := len(ordinary) / 2
 	for _, scene := range []struct {

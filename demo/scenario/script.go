@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/demo/country"
 	"countersign.dev/countersign/demo/law"
 )
 
@@ -14,13 +15,24 @@ import (
 // are of this performance alone.
 type script struct {
 	*Play
-	asked int // people chosen so far
+	people []country.PIN // everybody but the one whom profile asks about
+	asked  int           // people chosen so far
+}
+
+func newScript(p *Play) *script {
+	s := &script{Play: p}
+	for _, pin := range p.People.PINs {
+		if pin != p.People.Cast.Celebrity.PIN {
+			s.people = append(s.people, pin)
+		}
+	}
+	return s
 }
 
 // anyone is the next person in the register.
 func (s *script) anyone() string {
 	s.asked++
-	return string(s.People.PINs[s.asked*37%len(s.People.PINs)])
+	return string(s.people[s.asked*37%len(s.people)])
 }
 
 // official names an official of this performance. There are enough of them that none looks up more people than one may in an hour.
@@ -30,7 +42,7 @@ func (s *script) official(desk string, n int) string { return fmt.Sprintf("%s-%s
 func (s *script) chance() string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s.Run)) // a hash takes everything
-	return string(s.People.PINs[h.Sum64()%uint64(len(s.People.PINs))])
+	return string(s.people[h.Sum64()%uint64(len(s.people))])
 }
 
 // bases are what the purposes of these questions go with.
@@ -215,7 +227,7 @@ func (s *script) visitors(desk string) func() question {
 	var n atomic.Int64
 	return func() question {
 		i := int(n.Add(1))
-		q := s.about(string(s.People.PINs[i*53%len(s.People.PINs)]), law.MUN, law.POP, "residence", "property-tax", 0)
+		q := s.about(string(s.people[i*53%len(s.people)]), law.MUN, law.POP, "residence", "property-tax", 0)
 		q.what, q.official, q.want.outage = "MUN asks while a gateway is killed", s.official(desk, i/40), true
 		return q
 	}
@@ -227,7 +239,7 @@ func (s *script) down() []question {
 	for i, from := range []struct{ agency, code, purpose string }{
 		{law.MUN, "residence", "property-tax"}, {law.VEH, "person", "vehicle-registration"}, {law.CLN, "person", "treatment"}, {law.POL, "person", "traffic-stop"},
 	} {
-		q := s.about(string(s.People.PINs[i*59%len(s.People.PINs)]), from.agency, law.POP, from.code, from.purpose, 60)
+		q := s.about(string(s.people[i*59%len(s.people)]), from.agency, law.POP, from.code, from.purpose, 60)
 		q.what, q.want.code = from.agency+" asks a gateway that is down", countersign.CodeNetwork
 		all = append(all, q)
 	}

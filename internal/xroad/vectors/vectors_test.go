@@ -35,7 +35,7 @@ type pair struct {
 var testVars = map[string]string{
 	"CLIENT": "DEMO/GOV/1001/portal", "STRANGER": "DEMO/GOV/1002/other", "TOKEN": "of-the-client", "INSTANCE": "DEMO", "PROVIDER": "DEMO/GOV/2001/registry",
 	"OPEN": "DEMO/GOV/2001/registry/echo", "OPEN_BASE": "/base/open", "OPEN_ODD": "DEMO/GOV/2001/registry/%C3%B6%C3%A4%C3%A5",
-	"RULED": "DEMO/GOV/2001/registry/ruled", "RULED_BASE": "/base/ruled", "PERSONAL": "DEMO/GOV/2001/registry/person", "PERSONAL_BASE": "/base/person",
+	"RULED": "DEMO/GOV/2001/registry/ruled", "RULED_BASE": "/base/ruled", "PERSONAL": "DEMO/GOV/2001/registry/person", "PERSONAL_BODY": "DEMO/GOV/2001/registry/person", "PERSONAL_BASE": "/base/person",
 	"UNDECLARED": "DEMO/GOV/2001/registry/undeclared", "OPEN_PURPOSE": "open-data", "OPEN_BASIS": "law-1", "DISABLED": "DEMO/GOV/2001/registry/disabled",
 	"DOWN": "DEMO/GOV/2001/registry/down", "SERVER": "DEMO/GOV/2001/gate", "OPENAPI_CODE": "person", "PIN": "12345678901", "PURPOSE": "benefit-decision", "BASIS": "law-2",
 	"BLANK_PURPOSE": "curiosity", "CASE": "2026/7", "OFFICIAL": "official-1",

@@ -114,6 +114,9 @@ func TestFaultsAtCommitLoseNothingAndForkNothing(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		if len(acknowledged) < (round+1)*100 {
+			t.Fatalf("%d appends were acknowledged in %d rounds: the log did not resume by itself", len(acknowledged), round+1)
+		}
 		l.Tick(t.Context())
 		heads = append(heads, l.SignedCheckpoint())
 		m.shut()

@@ -62,6 +62,9 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 	outcome := countersign.OutcomeReceived
 	if a.Outcome != countersign.OutcomeReleased {
 		outcome = a.Outcome
+	} else if err := c.reserveFound(ctx, rules, q, a); err != nil {
+		c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err))
+		return
 	}
 	if _, err := c.close(ctx, q, a.closing(outcome, nil)); err != nil {
 		c.fail(w, r, q.id, err)

@@ -22,8 +22,8 @@ type outgoing struct {
 	fields  []countersign.FieldPath
 	outcome countersign.Outcome
 	reasons []countersign.Code
-	subject countersign.SubjectID   // found in the answer
-	others  []countersign.SubjectID // further people in the answer: each gets a record of their own
+	subject countersign.SubjectID // found in the answer
+	others  []other               // further people in the answer: each gets a record of their own
 }
 
 // ask puts the permitted question to the register and lets through what the decision allows.
@@ -38,12 +38,12 @@ func (p *Provider) ask(ctx context.Context, w http.ResponseWriter, rules *rulebo
 		p.refuse(ctx, w, rules, q, d, err)
 		return
 	}
-	defer ans.Body.Close() //nolint:errcheck // a read-only stream
+	defer ans.Body.Close()
 	if !q.service.personal && (ans.Length < 0 || ans.Length > streamAbove) {
 		p.stream(ctx, w, rules, q, d, ans)
 		return
 	}
-	out, err := p.filtered(rules, q, d, ans)
+	out, err := p.filtered(ctx, rules, q, d, ans)
 	if err != nil {
 		p.refuse(ctx, w, rules, q, d, err)
 		return
@@ -84,7 +84,7 @@ func checkWrites(rules *rulebook, q *question, d mandate.Decision) error {
 // not allow.
 //
 // LAW: GDPR Art. 5(1)(c), data minimisation: no more than the purpose needs leaves the provider.
-func (p *Provider) filtered(rules *rulebook, q *question, d mandate.Decision, ans *register.Answer) (*outgoing, error) {
+func (p *Provider) filtered(ctx context.Context, rules *rulebook, q *question, d mandate.Decision, ans *register.Answer) (*outgoing, error) {
 	var raw []byte
 	if q.method != http.MethodHead {
 		var err error
@@ -105,7 +105,7 @@ func (p *Provider) filtered(rules *rulebook, q *question, d mandate.Decision, an
 	}
 	fine := ans.Status >= 200 && ans.Status <= 299
 	if fine && q.service.Subject.From == countersign.SubjectInAnswer {
-		if err := p.peopleIn(rules, q, raw, out); err != nil {
+		if err := p.peopleIn(ctx, rules, q, raw, out); err != nil {
 			return nil, err
 		}
 	}
@@ -113,16 +113,18 @@ func (p *Provider) filtered(rules *rulebook, q *question, d mandate.Decision, an
 	if err != nil {
 		return nil, err
 	}
-	out.body, out.fields, err = f.Apply(ans.Header.Get("Content-Type"), ans.Header, raw)
+	if raw, err = p.keepRelatives(rules, q, &d, raw, out); err == nil {
+		out.body, out.fields, err = f.Apply(ans.Header.Get("Content-Type"), ans.Header, raw)
+	}
 	if err != nil && !fine { // the register's no is told by its status; a text that cannot be filtered stays behind
-		out.body, out.fields, err = nil, nil, nil
+		out.body, out.fields, out.others, err = nil, nil, nil, nil
 		out.header.Del("Content-Type")
 	}
 	return out, err
 }
 
-// peopleIn resolves every person in an answer and decides on each before anything is released.
-func (p *Provider) peopleIn(rules *rulebook, q *question, raw []byte, out *outgoing) error {
+// peopleIn resolves every person in an answer, decides on each and counts each, before anything is released.
+func (p *Provider) peopleIn(ctx context.Context, rules *rulebook, q *question, raw []byte, out *outgoing) error {
 	found, err := q.service.selector.People(raw)
 	if err != nil {
 		return err
@@ -130,6 +132,7 @@ func (p *Provider) peopleIn(rules *rulebook, q *question, raw []byte, out *outgo
 	if len(found) == 0 {
 		return countersign.Refuse(countersign.CodeNoSubject, "the register's answer names no person: nothing is released without a data subject")
 	}
+	decided := make([]mandate.Decision, len(found))
 	for i, text := range found {
 		person, err := rules.view.Normalise(q.service.Subject.Scheme, text)
 		if err != nil {
@@ -137,16 +140,16 @@ func (p *Provider) peopleIn(rules *rulebook, q *question, raw []byte, out *outgo
 		}
 		asked := q.asked(rules)
 		asked.Subject = person
-		if d := rules.policy.Decide(asked); !d.Allowed() {
-			return d.Err()
+		if decided[i] = rules.policy.Decide(asked); !decided[i].Allowed() {
+			return decided[i].Err()
 		}
 		if i == 0 {
 			out.subject = person
 		} else {
-			out.others = append(out.others, person)
+			out.others = append(out.others, other{person: person, joint: true})
 		}
 	}
-	return nil
+	return p.reservePeople(ctx, q, decided)
 }
 
 // refuse records and signs that nothing was released, and why.

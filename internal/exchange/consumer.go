@@ -121,10 +121,10 @@ func (c *Consumer) take(r *http.Request, id countersign.ExchangeID) (*rulebook, 
 // check refuses what only the consumer can know, or can know as well: a purpose that is no code of the directory, an official who cannot
 // be named, a question about nobody. Everything else the provider decides for itself.
 func (c *Consumer) check(rules *rulebook, q *question) error {
-	if err := c.statePurpose(rules, q); err != nil {
+	if err := c.nameOfficial(q); err != nil { // first, so that a refused purpose has its official on record (A08)
 		return err
 	}
-	if err := c.nameOfficial(q); err != nil {
+	if err := c.statePurpose(rules, q); err != nil {
 		return err
 	}
 	return q.findSubject(rules.view)
@@ -134,6 +134,10 @@ func (c *Consumer) check(rules *rulebook, q *question) error {
 //
 // LAW: guarantee 3, coded purposes and legal bases: free text and unknown codes are refused (A08).
 func (c *Consumer) statePurpose(rules *rulebook, q *question) error {
+	var err error
+	if q.mandate, err = one(q.header, HeaderMandate); err != nil {
+		return err
+	}
 	if q.metadata {
 		q.purpose, q.basis = mandate.PurposeMetadata, mandate.BasisMetadata
 		return nil
@@ -144,9 +148,6 @@ func (c *Consumer) statePurpose(rules *rulebook, q *question) error {
 	}
 	basis, err := one(q.header, HeaderBasis)
 	if err != nil {
-		return err
-	}
-	if q.mandate, err = one(q.header, HeaderMandate); err != nil {
 		return err
 	}
 	if purpose == "" && basis == "" {

@@ -52,6 +52,8 @@ type Gateway struct {
 	Style     xroad.Style
 	// PseudonymKey turns officials' identifiers into pseudonyms. It never leaves the member.
 	PseudonymKey []byte
+	// Authorities verify the mandates that questions present.
+	Authorities Authorities
 
 	profiles profiles
 	roots    *countersign.RootCache
@@ -73,10 +75,15 @@ func (g *Gateway) Prepare() (err error) {
 
 // rulebook is one version of the directory, compiled for deciding.
 type rulebook struct {
-	view     *federation.View
-	policy   *mandate.Policy
-	services sync.Map // countersign.ServiceID → *offered
-	filters  register.Filters
+	view      *federation.View
+	policy    *mandate.Policy
+	services  sync.Map // countersign.ServiceID → *offered
+	filters   register.Filters
+	relatives relatives
+
+	policyOnce   sync.Once
+	logPolicy    *countersign.Policy
+	logPolicyErr error
 }
 
 // offered is one service of the directory, compiled for use.

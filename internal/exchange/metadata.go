@@ -32,6 +32,9 @@ func (p *Provider) answerMetadata(ctx context.Context, w http.ResponseWriter, ru
 	if err == nil {
 		err = d.Err()
 	}
+	if err == nil {
+		err = p.verifyMandates(rules, q)
+	}
 	if err != nil {
 		p.refuse(ctx, w, rules, q, d, err)
 		return

@@ -202,6 +202,9 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 		return
 	}
 	err := q.findSubject(rules.view)
+	if err == nil {
+		err = p.verifyMandates(rules, q)
+	}
 	decision := rules.policy.Decide(q.asked(rules))
 	if err == nil {
 		err = decision.Err()
@@ -229,6 +232,7 @@ func (p *Provider) reserve(ctx context.Context, q *question, d mandate.Decision,
 	}
 	if refused == nil {
 		res.Budgets = p.budgets(d.ProviderBudgets(), countersign.SideProvider)
+		res.Uses = q.uses(&d)
 	}
 	return p.Log.Reserve(ctx, res)
 }

@@ -28,6 +28,9 @@ type question struct {
 	standing  bool
 	official  countersign.Official
 	mandate   string // the header Countersign-Mandate, as presented
+	mandates  []mandate.Mandate
+	clerk     string                // the official's canonical name, which the consumer alone knows
+	person    countersign.SubjectID // the official as a person, where the consumer knows it
 	opening   opening
 	body      *body
 	hash      string // X-Road request hash, base64
@@ -59,7 +62,8 @@ func (q *question) statement(a *answering, salt countersign.Salt, answerDigest [
 func (q *question) asked(r *rulebook) *mandate.Question {
 	m := &mandate.Question{
 		Consumer: q.head.Client, Service: q.target.Service, Method: q.method, Subject: q.subject, Purpose: q.purpose, Basis: q.basis,
-		Case: q.head.Issue, Official: q.official, Standing: q.standing, At: q.opening.Asked.Time(),
+		Case: q.head.Issue, Official: q.official, OfficialName: q.clerk, OfficialSubject: q.person, Mandates: q.mandates, Standing: q.standing,
+		At: q.opening.Asked.Time(),
 	}
 	if !q.head.RepresentedParty.IsZero() {
 		m.OnBehalfOf = []string{q.head.RepresentedParty.String()}

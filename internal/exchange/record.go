@@ -31,7 +31,10 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 		digest = sum[:]
 	}
 	entry := p.entry(q, a, salt, digest, d, countersign.LeafExchange)
-	err := p.recordOthers(ctx, q, a, d, out.others)
+	var err error
+	if out.outcome == countersign.OutcomeReleased {
+		err = p.recordOthers(ctx, q, a, d, out.others)
+	}
 	var placed *ledger.Placed
 	if err == nil {
 		placed, err = p.append(ctx, entry, d)
@@ -94,22 +97,6 @@ func (g *Gateway) append(ctx context.Context, e ledger.Entry, d mandate.Decision
 		}
 	}
 	return placed, nil
-}
-
-// recordOthers gives each further person in an answer a record of their own, under a salt of its own, so that neither record gives the other
-// away.
-func (p *Provider) recordOthers(ctx context.Context, q *question, a *answering, d mandate.Decision, others []countersign.SubjectID) error {
-	for _, person := range others {
-		own := *a
-		_, _ = rand.Read(own.Half[:])
-		about := *q
-		about.subject = person
-		e := p.entry(&about, &own, countersign.JoinSalt(q.opening.Half, own.Half), nil, d, countersign.LeafExchange)
-		if _, err := p.append(ctx, e, d); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // notRecorded is the one case in which a question that was understood has no signed answer: its record cannot be made durable, so nothing leaves.

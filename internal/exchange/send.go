@@ -82,7 +82,7 @@ func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook,
 		c.notAccepted(ctx, w, r, rules, q, err)
 		return
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end or abandoned
+	defer res.Body.Close()
 	c.accept(ctx, w, r, rules, q, gw, res)
 }
 
@@ -167,12 +167,11 @@ func (q *question) rawPath() string {
 // intend makes the intent durable, and counts what only the consumer can count: the registers that its member asks about one person, and
 // the people that its officials look up.
 func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw *federation.Gateway) error {
-	d := rules.policy.Decide(q.asked(rules))
 	content, err := q.intent(gw)
 	if err != nil {
 		return err
 	}
-	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(d.ConsumerBudgets(), countersign.SideConsumer), Body: content})
+	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(rules.consumerBudgets(q), countersign.SideConsumer), Body: content})
 }
 
 // call sends the request once. A gateway never repeats a request of which a byte may have left: net/http's own retry on a connection that

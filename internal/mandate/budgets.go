@@ -54,6 +54,17 @@ func (d *Decision) budgetsOf(side countersign.Side) []BudgetSpec {
 	return out
 }
 
+// ConsumerBudgets lists what the consumer's gateway counts of a question that something of the kind permits, which that gateway cannot see: a
+// relation that the provider has confirmed, a mandate that the provider verifies. It is empty where the directory lacks purpose or service.
+func (p *Policy) ConsumerBudgets(q *Question, kind countersign.MandateKind) []BudgetSpec {
+	u, s := p.purposes[q.Purpose], p.services[q.Service]
+	if u == nil || s == nil || !s.personal || q.Subject.IsZero() {
+		return nil
+	}
+	d := Decision{Budgets: p.budgets(q, u, nil, kind)}
+	return d.ConsumerBudgets()
+}
+
 // The polling bounds of DATA-CLASSES for a purpose that states none.
 const (
 	defaultPollsPerMinute = 1

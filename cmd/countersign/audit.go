@@ -78,7 +78,7 @@ func (c *auditCmd) prepare(ctx context.Context, s streams) (a *audit.Auditor, e 
 	if e, err = c.evidence(); err != nil {
 		return nil, nil, err
 	}
-	return &audit.Auditor{Policy: policy, Directory: source.Directory, Logs: logs, Clock: clock.System{}, Patience: c.Patience}, e, nil
+	return &audit.Auditor{Policy: policy, Logs: logs, Several: source.Several(), Clock: clock.System{}, Patience: c.Patience}, e, nil
 }
 
 // openSource reads the signed directory once, in a folder of its own, and takes the key of a gateway for reading logs.

@@ -11,15 +11,14 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/clock"
-	"countersign.dev/countersign/internal/federation"
 )
 
 // Auditor judges what a client received.
 type Auditor struct {
-	Policy    *countersign.Policy
-	Directory *federation.View
-	Logs      []*Log
-	Clock     clock.Clock
+	Policy  *countersign.Policy
+	Logs    []*Log
+	Several map[countersign.ServiceID]bool // services whose answers may name several people: Source.Several
+	Clock   clock.Clock
 	// Patience is how long records that are promised or owed may be missing: witnesses cosign within countersign.CosigningDeadline, and an
 	// intent that a crash left open is closed when the gateway is back.
 	Patience time.Duration
@@ -184,11 +183,7 @@ func (j *judging) promised(a *Answer) (*Log, *countersign.Promise, []byte, error
 		if l.Owner != a.Service.MemberID && (l.Owner != a.Client.MemberID || a.Error == "") {
 			return nil, nil, nil, fmt.Errorf("its receipt is of %s, which owes it none", l.Origin)
 		}
-		known, ok := j.Directory.LogByOrigin(l.Origin)
-		if !ok {
-			break
-		}
-		if err := countersign.VerifyTree(known.Key.Public, countersign.DomainReceipt, raw, signature, nil); err != nil {
+		if err := countersign.VerifyTree(l.key.Public, countersign.DomainReceipt, raw, signature, nil); err != nil {
 			return nil, nil, nil, fmt.Errorf("its promise is not signed by %s: %w", l.Origin, err)
 		}
 		return l, promise, raw, nil
@@ -326,11 +321,7 @@ func routeOf(leaf *countersign.Leaf) route { return route{leaf.Consumer, leaf.Se
 // several reports a service whose answers may name several people: each has a record of their own, and only one of them is paired.
 func (j *judging) several(leaf *countersign.Leaf) bool {
 	id, err := countersign.ParseServiceID(leaf.Service)
-	if err != nil {
-		return false
-	}
-	s, ok := j.Directory.Service(id)
-	return ok && s.Subject.From == countersign.SubjectInAnswer
+	return err == nil && j.Several[id]
 }
 
 // each visits the sides of exchanges that were recorded since the client began.

@@ -31,6 +31,7 @@ type Log struct {
 
 	base     string // URL above /checkpoint and /tile/
 	client   *http.Client
+	key      *countersign.LogKey
 	verifier note.Verifier
 	quorum   witness.Group
 

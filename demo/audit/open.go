@@ -43,17 +43,36 @@ func (s *Source) Logs() ([]*Log, error) {
 			if !pinned[gw.LogKey.VKey] {
 				return nil, countersign.Refuse(countersign.CodeSignature, "the policy does not name the key of the log %s", gw.LogKey.Origin)
 			}
-			verifier, err := note.NewVerifier(gw.LogKey.VKey)
+			l, err := newLog(gw.LogKey, m.ID, strings.TrimRight(gw.URL, "/")+"/log", s.client(gw), quorum)
 			if err != nil {
-				return nil, fmt.Errorf("the key of the log %s: %w", gw.LogKey.Origin, err)
+				return nil, err
 			}
-			logs = append(logs, &Log{
-				Origin: gw.LogKey.Origin, Owner: m.ID, base: strings.TrimRight(gw.URL, "/") + "/log", client: s.client(gw), verifier: verifier,
-				quorum: quorum, at: map[countersign.Digest]uint64{}, by: map[countersign.Commitment][]uint64{},
-			})
+			logs = append(logs, l)
 		}
 	}
 	return logs, nil
+}
+
+func newLog(key *countersign.LogKey, owner countersign.MemberID, base string, client *http.Client, quorum witness.Group) (*Log, error) {
+	verifier, err := note.NewVerifier(key.VKey)
+	if err != nil {
+		return nil, fmt.Errorf("the key of the log %s: %w", key.Origin, err)
+	}
+	return &Log{
+		Origin: key.Origin, Owner: owner, base: base, client: client, key: key, verifier: verifier, quorum: quorum,
+		at: map[countersign.Digest]uint64{}, by: map[countersign.Commitment][]uint64{},
+	}, nil
+}
+
+// Several lists the services that look for their subjects in the answer: each person in it has a record of their own, and one of them is paired.
+func (s *Source) Several() map[countersign.ServiceID]bool {
+	out := map[countersign.ServiceID]bool{}
+	for _, x := range s.Directory.Document().Services {
+		if x.Subject.From == countersign.SubjectInAnswer {
+			out[x.ID] = true
+		}
+	}
+	return out
 }
 
 func (s *Source) client(gw *federation.Gateway) *http.Client {

@@ -45,7 +45,7 @@ func (a *askCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return fmt.Errorf("the gateway does not answer: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	if a.Receipt != "" {
 		if err := a.saveReceipt(ctx, client, res); err != nil {
 			return err
@@ -183,7 +183,7 @@ func (a *askCmd) fetchReceipt(ctx context.Context, client *http.Client, id strin
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return nil, err

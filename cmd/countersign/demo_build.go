@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -45,10 +44,9 @@ type demoFile struct {
 }
 
 type demoPart struct {
-	URL     string `json:"url"`
-	Admin   string `json:"admin,omitempty"`
-	PID     int    `json:"pid,omitempty"`
-	address string
+	URL   string `json:"url"`
+	Admin string `json:"admin,omitempty"`
+	PID   int    `json:"pid,omitempty"`
 }
 
 type demoMember struct {
@@ -482,6 +480,3 @@ func (d *demoFile) notePIDs(f *fleet) error {
 	}
 	return d.save()
 }
-
-// demoWait bounds how long parts may take to become ready.
-const demoWait = 60 * time.Second

@@ -40,8 +40,8 @@ func (p *process) start(self string) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()                     //nolint:errcheck // the child has its own
-	p.cmd = exec.Command(self, p.args...) //nolint:gosec,noctx // this very binary; stopped by stop
+	defer out.Close() //nolint:errcheck // the child has its own
+	p.cmd = exec.Command(self, p.args...) //nolint:noctx // this very binary; stopped by stop
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Env = append(os.Environ(), untilEOF+"=1")
 	stdin, err := p.cmd.StdinPipe()

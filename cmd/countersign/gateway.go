@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -304,6 +305,7 @@ func dialer(cert tls.Certificate) exchange.Dial {
 		protocols := new(http.Protocols)
 		protocols.SetHTTP1(true)
 		return &http.Transport{
+			DialContext:     (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSClientConfig: keys.PinnedClient(cert, keys.Admit(pins)), TLSHandshakeTimeout: 5 * time.Second, DisableCompression: true,
 			MaxIdleConns: exchange.MaxInFlight, MaxIdleConnsPerHost: exchange.MaxInFlight, IdleConnTimeout: time.Minute,
 			MaxResponseHeaderBytes: exchange.MaxHeaderBytes, Protocols: protocols, Proxy: nil,

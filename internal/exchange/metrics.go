@@ -53,11 +53,11 @@ func (g *Gateway) logFailure(ctx context.Context, what, id string, err error) {
 	if code.Temporary() {
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String("exchange", id), slog.String("code", code.String()), slog.String("reason", countersign.MessageOf(err))}
+	attrs := []slog.Attr{slog.String("event", what), slog.String("exchange", id), slog.String("code", code.String()), slog.String("reason", countersign.MessageOf(err))}
 	if r, ok := errors.AsType[*countersign.Refusal](err); ok && r.Cause() != nil {
 		attrs = append(attrs, slog.String("cause", r.Cause().Error()))
 	} else if code == countersign.CodeInternal {
 		attrs = append(attrs, slog.String("cause", err.Error()))
 	}
-	g.Logger.LogAttrs(ctx, level, what, attrs...)
+	g.Logger.LogAttrs(ctx, level, "exchange", attrs...)
 }

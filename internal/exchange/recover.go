@@ -100,11 +100,27 @@ func (c *Consumer) closeIntent(ctx context.Context, rules *rulebook, o ledger.Op
 	if st.Subject == "" {
 		st.Subject = a.Subject
 	}
+	if promise != nil && !c.promised(rules, st, salt, promise, signature) {
+		// What the provider says of the exchange is not what its log promised: its word is not kept as proof.
+		promise, signature, why = nil, nil, countersign.Refuse(countersign.CodeNoReceipt, "the provider's status does not fit its receipt")
+	}
 	_, err = c.close(ctx, q, closing{
 		statement: st, salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: countersign.OutcomeNotAccepted,
 		why: why, promise: promise, signature: signature,
 	})
 	return err
+}
+
+// promised reports whether a provider's log has promised its leaf for the statement, of a whole answer or of the beginning of a streamed one.
+func (c *Consumer) promised(rules *rulebook, st *countersign.Statement, salt countersign.Salt, promise, signature []byte) bool {
+	for _, gw := range rules.view.Gateways(st.Service.MemberID) {
+		for _, kind := range []countersign.LeafKind{countersign.LeafExchange, countersign.LeafRelease} {
+			if c.checkReceipt(gw, &received{salt: salt, promise: promise, signature: signature}, st, kind) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // askStatus asks a provider's gateway for its part of the statement and its receipt. CodeUnknownService means that it has no record.
@@ -121,7 +137,7 @@ func (c *Consumer) askStatus(ctx context.Context, rules *rulebook, member counte
 		if err != nil {
 			return nil, answer, nil, nil, err
 		}
-		defer res.Body.Close() //nolint:errcheck // a read-only body
+		defer res.Body.Close()
 		if res.StatusCode != http.StatusOK {
 			return nil, answer, nil, nil, unsigned(res)
 		}

@@ -213,12 +213,11 @@ func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*co
 		Format: countersign.ReceiptFormat, Promise: stored.Record.PeerPromise, Signature: stored.Record.PeerSignature,
 		Leaf: leaf.Encode(), Statement: stored.Record.Statement, Salt: stored.Record.Salt[:],
 	}
-	rules, err := c.rulebook()
-	if err != nil {
-		return receipt, nil // a stale directory keeps the proof away, not the receipt
-	}
-	if l, ok := rules.view.LogByOrigin(promise.Origin); ok {
-		receipt.Proof = c.fetchProof(r.Context(), rules.view, l, promise.Index)
+	// A stale directory keeps the proof away, not the receipt.
+	if rules, err := c.rulebook(); err == nil {
+		if l, ok := rules.view.LogByOrigin(promise.Origin); ok {
+			receipt.Proof = c.fetchProof(r.Context(), rules.view, l, promise.Index)
+		}
 	}
 	return receipt, nil
 }
@@ -253,7 +252,7 @@ func (c *Consumer) fetchProof(ctx context.Context, view *federation.View, l *fed
 		if err != nil {
 			return ""
 		}
-		defer res.Body.Close() //nolint:errcheck // a read-only body
+		defer res.Body.Close()
 		text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 		if err != nil || res.StatusCode != http.StatusOK {
 			return ""

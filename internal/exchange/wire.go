@@ -117,7 +117,7 @@ func (o *opening) scan(v string) bool {
 	if n, err := base64.StdEncoding.Strict().Decode(half[:], []byte(rest[:text])); err != nil || n != len(o.Half) {
 		return false
 	}
-	o.Asked, o.MadeID = countersign.Millis(ms), rest[text+1:] != "" //nolint:gosec // bounded above
+	o.Asked, o.MadeID = countersign.Millis(ms), rest[text+1:] != ""
 	copy(o.Half[:], half[:])
 	return true
 }

@@ -3,6 +3,7 @@ package register
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 
 	"countersign.dev/countersign"
@@ -143,7 +144,8 @@ func (c *Filters) Get(fields []countersign.FieldPath) (*Filter, error) {
 	var room [512]byte
 	key := room[:0]
 	for _, f := range fields {
-		key = append(append(key, f...), '\n')
+		// With its length before it, no field path reads as two.
+		key = append(append(strconv.AppendInt(key, int64(len(f)), 10), ':'), f...)
 	}
 	c.mu.RLock()
 	f := c.known[string(key)]

@@ -24,14 +24,17 @@ type cli struct {
 	Gateway   gatewayCmd   `cmd:"" help:"Run a member's gateway: ask other members' registers, answer for one's own, keep the log."`
 	Directory directoryCmd `cmd:"" help:"The signed directory: its ceremony, and the server that publishes it."`
 	Witness   witnessCmd   `cmd:"" help:"Run a witness: cosign logs that only ever grow (C2SP tlog-witness)."`
+	Portal    portalCmd    `cmd:"" help:"The people's portal: who asked about me, why, at what, proved."`
 	Ask       askCmd       `cmd:"" help:"Put one question about one person through one's own gateway."`
 	Verify    verifyCmd    `cmd:"" help:"Check a receipt offline under a pinned policy. Exit status: 0 valid, 1 invalid, 2 unusable."`
 	Audit     auditCmd     `cmd:"" help:"Compare what a client received with both parties' logs, as an outsider. Exit status: 0 all on record, 1 not, 2 unusable."`
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
+	Gallery   galleryCmd   `cmd:"" help:"Render every page of the portal from canned data, to be looked at."`
 
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
+	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version."`
 }

@@ -48,8 +48,8 @@ const (
 	ConsentExpired   ConsentState = "expired" // its time is over, or nobody answered in time
 )
 
-// ConsentPage is one consent: a pending one with its form, or what became of it.
-type ConsentPage struct {
+// ConsentView is one consent: a pending one with its form, or what became of it.
+type ConsentView struct {
 	Consent Consent
 	Entries []Entry // that used it
 	Errors  FieldErrors

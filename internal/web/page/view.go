@@ -1,0 +1,250 @@
+package page
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"countersign.dev/countersign"
+)
+
+// agency names the asker in a heading.
+func (f Frame) agency(a Asker) string {
+	if a.Self {
+		return f.T("asker.self")
+	}
+	return a.Agency
+}
+
+// relation is the message for others shown in the same answer.
+func (f Frame) relation(key string) string {
+	switch key {
+	case "spouse", "child", "parent", "owner":
+		return "relation." + key
+	}
+	return "relation.unknown"
+}
+
+// lowered writes words as they stand within a sentence; words in capitals stay.
+func lowered(words []string) []string {
+	out := slices.Clone(words)
+	for i, w := range out {
+		r := []rune(w)
+		if len(r) > 1 && unicode.IsUpper(r[0]) && !unicode.IsUpper(r[1]) {
+			out[i] = string(unicode.ToLower(r[0])) + string(r[1:])
+		}
+	}
+	return out
+}
+
+// loweredRest is lowered but for the first word, which begins the sentence.
+func loweredRest(words []string) []string {
+	out := lowered(words)
+	if len(words) > 0 {
+		out[0] = words[0]
+	}
+	return out
+}
+
+// key is the state in message ids. What nobody has checked is never shown as anything better.
+func (s ProofState) key() string {
+	if s == ProofUnchecked {
+		return "unchecked"
+	}
+	return string(s)
+}
+
+func (p Proof) class() string {
+	switch p.State {
+	case ProofHolds, ProofDestroyed:
+		return ""
+	case ProofFails, ProofBroken:
+		return "cs-proof--bad"
+	}
+	return "cs-proof--wait"
+}
+
+// bar is one month of the year's chart, in the units of its view box.
+type bar struct {
+	Month            time.Month
+	X, Width         int
+	ReleasedY        int
+	ReleasedHeight   int
+	RefusedY         int
+	RefusedHeight    int
+	Released, Merely int
+}
+
+// chart is the geometry of a year.
+type chart struct {
+	Width, Height int
+	Base          int // y of the zero line
+	Left          int // x where bars begin
+	Bars          []bar
+	Lines         []gridLine
+}
+
+type gridLine struct{ Y, Value int }
+
+// draw lays a year out. Every number is whole, so that the picture is sharp and the same everywhere.
+func draw(y Year, width, height int) chart {
+	const left, top, foot = 36, 16, 26
+	c := chart{Width: width, Height: height, Base: height - foot, Left: left}
+	most := 0
+	for _, m := range y.Months {
+		most = max(most, m.Released+m.Refused)
+	}
+	step := gridStep(most)
+	ceiling := max((most+step-1)/step, 1) * step
+	tall := c.Base - top
+	for v := 0; v <= ceiling; v += step {
+		c.Lines = append(c.Lines, gridLine{c.Base - tall*v/ceiling, v})
+	}
+	slot := (width - left) / 12
+	for i, m := range y.Months {
+		b := bar{Month: time.Month(i + 1), X: left + i*slot + slot/6, Width: slot * 2 / 3, Released: m.Released, Merely: m.Refused}
+		b.ReleasedHeight = tall * m.Released / ceiling
+		b.RefusedHeight = tall * m.Refused / ceiling
+		if m.Refused > 0 {
+			b.RefusedHeight = max(b.RefusedHeight, 4) // a refusal is never too small to be seen
+		}
+		b.ReleasedY = c.Base - b.ReleasedHeight
+		b.RefusedY = b.ReleasedY - b.RefusedHeight
+		c.Bars = append(c.Bars, b)
+	}
+	return c
+}
+
+// gridStep is 1, 2 or 5 times a power of ten, such that four lines at most are drawn.
+func gridStep(most int) int {
+	for step := 1; ; step *= 10 {
+		for _, k := range []int{1, 2, 5} {
+			if most <= step*k*4 {
+				return step * k
+			}
+		}
+	}
+}
+
+// uses adds a year up.
+func (y Year) uses() (released, refused int) {
+	for _, m := range y.Months {
+		released += m.Released
+		refused += m.Refused
+	}
+	return released, refused
+}
+
+// ranked puts agencies that asked most first, and equals in the language's order.
+func (f Frame) ranked(list []AgencyUse) []AgencyUse {
+	out := sorted(f, list, func(a AgencyUse) string { return a.Agency })
+	slices.SortStableFunc(out, func(a, b AgencyUse) int { return b.Total() - a.Total() })
+	return out
+}
+
+// gone is how much of a clock has run, from 0 to 100.
+func gone(from, due, now time.Time) int {
+	all := due.Sub(from)
+	if all <= 0 {
+		return 100
+	}
+	return int(min(max(100*now.Sub(from)/all, 0), 100))
+}
+
+// stepBy names who took a step of a case.
+func (f Frame) stepBy(s CaseStep) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return f.T("party." + string(s.By))
+}
+
+func caseTag(s CaseState) string {
+	switch s {
+	case CaseUpheld:
+		return "cs-tag cs-tag--good"
+	case CaseOverdue:
+		return "cs-tag cs-tag--bad"
+	case CaseOpen, CaseAnswered, CaseAppealed:
+		return "cs-tag cs-tag--warn"
+	}
+	return "cs-tag"
+}
+
+func consentTag(s ConsentState) string {
+	switch s {
+	case ConsentGiven:
+		return "cs-tag cs-tag--good"
+	case ConsentPending:
+		return "cs-tag cs-tag--warn"
+	}
+	return "cs-tag"
+}
+
+func classTag(c countersign.Class) string {
+	switch c {
+	case countersign.ClassNever, countersign.ClassWarrant:
+		return "cs-tag cs-tag--refused"
+	case countersign.ClassConsent, countersign.ClassConsentWarrant:
+		return "cs-tag cs-tag--released"
+	}
+	return "cs-tag"
+}
+
+// class is the key of a class's words; what is not known counts as never exchanged, as it is treated.
+func classKey(c countersign.Class) string {
+	switch c {
+	case countersign.ClassOpen:
+		return "open"
+	case countersign.ClassRelation:
+		return "relation"
+	case countersign.ClassConsent:
+		return "consent"
+	case countersign.ClassConsentWarrant:
+		return "consent-warrant"
+	case countersign.ClassWarrant:
+		return "warrant"
+	}
+	return "never"
+}
+
+func mandateNames(f Frame, kinds []countersign.MandateKind) string {
+	var out []string
+	for _, k := range kinds {
+		out = append(out, f.T("mandate.short."+k.String()))
+	}
+	return strings.Join(out, " / ")
+}
+
+// rows puts the values of own data into groups that belong together.
+func (o OwnData) rows() [][]DataRow {
+	var out [][]DataRow
+	for i, r := range o.Rows {
+		if i == 0 || r.Group != o.Rows[i-1].Group {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], r)
+	}
+	return out
+}
+
+// problem chooses the sentences of an error page.
+func (p Problem) key() string {
+	if p.Kind != "" {
+		return string(p.Kind)
+	}
+	switch {
+	case p.Status == 404 || p.Status == 405:
+		return string(ProblemNotFound)
+	case p.Status == 401 || p.Status == 419:
+		return string(ProblemExpired)
+	case p.Status == 403:
+		return string(ProblemForbidden)
+	case p.Status == 429:
+		return string(ProblemTooMany)
+	case p.Status == 502 || p.Status == 503 || p.Status == 504:
+		return string(ProblemUnavailable)
+	}
+	return string(ProblemInternal)
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -19,21 +20,29 @@ type CheckConfig struct {
 	Origin    countersign.LogOrigin
 	VKey      string // the log's verifier key
 	MonthKeys string // empty: records are not opened
-	Repair    bool   // write derived rows (tiles) again where they are missing or wrong
+	Repair    bool   // write derived rows (tiles, reservations of recorded exchanges) again where they are missing or wrong
+	Held      []Held // what others hold of the log; may be empty
+	Claims    *Claims
 }
 
 // Problem is something that a check found. What is not derived is named and never touched.
 type Problem struct {
-	Where    string // for instance "leaf 17", "tile tile/8/0/000"
-	What     string
-	Derived  bool // can be made again from the leaves
-	Repaired bool
+	Where    string `json:"where"` // for instance "leaf 17", "tile tile/8/0/000"
+	What     string `json:"what"`
+	Derived  bool   `json:"derived"` // can be made again from the leaves
+	Repaired bool   `json:"repaired"`
 }
 
 // Report is a check's result.
 type Report struct {
-	Leaves, Records, Destroyed, Tiles, Checkpoints int
-	Problems                                       []Problem
+	Leaves       int       `json:"leaves"`
+	Records      int       `json:"records"` // opened
+	Destroyed    int       `json:"destroyed"`
+	Tiles        int       `json:"tiles"`
+	Checkpoints  int       `json:"checkpoints"`
+	Reservations int       `json:"reservations"`
+	Intents      int       `json:"intents"` // open
+	Problems     []Problem `json:"problems"`
 }
 
 // Broken reports whether something is wrong that could not be, or was not, repaired.
@@ -56,6 +65,12 @@ type checker struct {
 	check  note.Verifier
 	known  map[uint64][]CheckpointRow
 	tiles  []TileRow // to be written again
+
+	held    []heldRoot
+	closed  map[countersign.ExchangeID]uint64    // consumer's exchanges, by the leaf that closed them
+	recent  map[countersign.ExchangeID]*EntryRow // provider's, young enough to be replayed
+	missing []*Claim
+	stale   []countersign.ExchangeID
 }
 
 // Check reads a store whole: every leaf in order, every full tile against them, every kept checkpoint against the root at its size and
@@ -66,7 +81,9 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "the log's verifier key is not one of %q", cfg.Origin)
 	}
 	c := &checker{cfg: cfg, report: &Report{}, check: check, known: map[uint64][]CheckpointRow{},
+		closed: map[countersign.ExchangeID]uint64{}, recent: map[countersign.ExchangeID]*EntryRow{},
 		log: &Log{store: cfg.Store, origin: cfg.Origin, vkey: cfg.VKey, check: check, vault: newVault(cfg.MonthKeys)}}
+	c.openHeld()
 	if err := c.settings(ctx); err != nil {
 		return nil, err
 	}
@@ -76,12 +93,12 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	if err := c.leaves(ctx); err != nil {
 		return nil, err
 	}
-	if cfg.Repair && len(c.tiles) > 0 {
-		if err := cfg.Store.PutTiles(ctx, c.tiles); err != nil {
+	if err := c.claims(ctx); err != nil {
+		return nil, err
+	}
+	if cfg.Repair {
+		if err := c.repair(ctx); err != nil {
 			return nil, err
-		}
-		for i := range c.report.Problems {
-			c.report.Problems[i].Repaired = c.report.Problems[i].Derived
 		}
 	}
 	return c.report, nil
@@ -156,6 +173,7 @@ func (c *checker) leaves(ctx context.Context) error {
 			c.roots(edge)
 		}
 	}
+	c.heldBeyond(edge.Size())
 	for at, rows := range c.known {
 		if at > size {
 			c.problem(false, fmt.Sprintf("checkpoint %d", at), "the log has signed %d leaves (kind %d), but the store has %d", at, rows[0].Kind, size)
@@ -183,7 +201,7 @@ func (c *checker) tile(ctx context.Context, t tiles.Tile) error {
 
 func (c *checker) roots(edge tiles.Edge) {
 	rows := c.known[edge.Size()]
-	if len(rows) == 0 {
+	if len(rows) == 0 && !slices.ContainsFunc(c.held, func(h heldRoot) bool { return h.size == edge.Size() }) {
 		return
 	}
 	where := fmt.Sprintf("checkpoint %d", edge.Size())
@@ -192,6 +210,7 @@ func (c *checker) roots(edge tiles.Edge) {
 		c.problem(false, where, "its root cannot be computed")
 		return
 	}
+	c.heldAt(edge.Size(), root[:])
 	for _, row := range rows {
 		cp, err := c.log.openCheckpoint(row.Note)
 		switch {
@@ -212,6 +231,10 @@ func (c *checker) entry(row *EntryRow) {
 		c.problem(false, where, "it is not a leaf: %s", countersign.MessageOf(err))
 		return
 	}
+	if row.Index == 0 {
+		c.inception(row)
+	}
+	c.owed(row)
 	if row.Expires == 0 || c.cfg.MonthKeys == "" {
 		return
 	}
@@ -221,6 +244,9 @@ func (c *checker) entry(row *EntryRow) {
 		c.problem(false, fmt.Sprintf("record %d", row.Index), "%s", countersign.MessageOf(err))
 	case stored.Destroyed:
 		c.report.Destroyed++
+		if c.cfg.Claims != nil && len(row.Record) > 0 && row.Expires.End().After(c.cfg.Claims.Now) {
+			c.problem(false, fmt.Sprintf("record %d", row.Index), "the key of %s is missing, and that month is not over: restore the folder of expiry keys", row.Expires)
+		}
 	default:
 		c.report.Records++
 		r := stored.Record

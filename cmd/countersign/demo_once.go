@@ -252,7 +252,7 @@ func (p *performance) receipt(ctx context.Context, client *http.Client, x scenar
 // audit runs the auditor: this binary again, which is told files and addresses and nothing of what was counted here.
 func (p *performance) audit(ctx context.Context, v *audit.Verdict) error {
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.self, "audit", "--json", "--patience", auditPatience.String(), //nolint:gosec // this very binary
+	cmd := exec.CommandContext(ctx, p.self, "audit", "--json", "--patience", auditPatience.String(),
 		"--answers", p.path("answers.jsonl"), "--receipts", p.path("receipts"), "--policy", p.Policy,
 		"--directory", p.Directory.URL, "--root", p.demoFile.path("root.json"), "--key", p.auditKey())
 	cmd.Stdout, cmd.Stderr = &out, p.err

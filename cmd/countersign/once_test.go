@@ -44,7 +44,7 @@ func buildCountersign(t *testing.T, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "countersign")
 	args := append([]string{"build", "-o", binary}, flags...)
-	out, err := exec.CommandContext(t.Context(), "go", append(args, ".")...).CombinedOutput() //nolint:gosec // flags of this file
+	out, err := exec.CommandContext(t.Context(), "go", append(args, ".")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -55,7 +55,7 @@ func buildCountersign(t *testing.T, flags ...string) string {
 func playOnce(t *testing.T, binary string) (*onceVerdict, int) {
 	t.Helper()
 	var out, diagnosis bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), binary, "demo", "--once", "--people", "300", "--json") //nolint:gosec // built above
+	cmd := exec.CommandContext(t.Context(), binary, "demo", "--once", "--people", "300", "--json")
 	cmd.Stdout, cmd.Stderr = &out, &diagnosis
 	err := cmd.Run()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {

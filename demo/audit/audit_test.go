@@ -92,7 +92,7 @@ func (p *party) tree(t *testing.T) tlog.HashReaderFunc {
 
 func (p *party) checkpoint(t *testing.T, size uint64) string {
 	t.Helper()
-	root, err := tlog.TreeHash(int64(size), p.tree(t)) //nolint:gosec // small
+	root, err := tlog.TreeHash(int64(size), p.tree(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func (v view) Checkpoint(context.Context) ([]byte, uint64, error) {
 }
 func (v view) Hashes(context.Context, tiles.ID, int) ([]byte, error) { return nil, fs.ErrNotExist }
 func (v view) Leaves(_ context.Context, first uint64, count int) ([][]byte, error) {
-	return v.leaves[first : first+uint64(count)], nil //nolint:gosec // small
+	return v.leaves[first : first+uint64(count)], nil
 }
 
 // promise signs the promise of a leaf at an index.
@@ -239,7 +239,7 @@ func (w *world) evidence() *Evidence {
 		}
 		size := uint64(len(x.by.leaves))
 		if x.index < size {
-			path, err := tlog.ProveRecord(int64(size), int64(x.index), x.by.tree(w.t)) //nolint:gosec // small
+			path, err := tlog.ProveRecord(int64(size), int64(x.index), x.by.tree(w.t))
 			if err != nil {
 				w.t.Fatal(err)
 			}

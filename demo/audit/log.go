@@ -88,7 +88,7 @@ func (l *Log) checkRoot(cp *log.Checkpoint) error {
 	if cp.Size > l.size {
 		return fmt.Errorf("%w: %s has signed %d leaves and shows %d", errHistory, l.Origin, cp.Size, l.size)
 	}
-	root, err := tlog.TreeHash(int64(cp.Size), l) //nolint:gosec // no larger than what was read
+	root, err := tlog.TreeHash(int64(cp.Size), l)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (l *Log) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 func (l *Log) readBundle(ctx context.Context, size uint64) error {
 	number := l.size / width
 	wide := min(size-number*width, width)
-	path := tlog.Tile{H: 8, L: -1, N: int64(number), W: int(wide)}.Path() //nolint:gosec // both are small
+	path := tlog.Tile{H: 8, L: -1, N: int64(number), W: int(wide)}.Path()
 	body, err := l.get(ctx, "/tile/entries/"+strings.TrimPrefix(path, "tile/8/data/"), maxBundle)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (l *Log) readBundle(ctx context.Context, size uint64) error {
 
 func (l *Log) append(raw []byte) error {
 	hash := tlog.RecordHash(raw)
-	stored, err := tlog.StoredHashesForRecordHash(int64(l.size), hash, l) //nolint:gosec // a count of leaves in memory
+	stored, err := tlog.StoredHashesForRecordHash(int64(l.size), hash, l)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (l *Log) get(ctx context.Context, path string, most int64) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the log %s does not answer: %w", l.Origin, err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("the log %s broke off: %w", l.Origin, err)

@@ -64,11 +64,13 @@ func newLog(key *countersign.LogKey, owner countersign.MemberID, base string, cl
 	}, nil
 }
 
-// Several lists the services that look for their subjects in the answer: each person in it has a record of their own, and one of them is paired.
+// Several lists the services whose answers may tell about several people, found in the answer or related to whom it is about: each has a record of
+// their own, and one of them is paired.
 func (s *Source) Several() map[countersign.ServiceID]bool {
 	out := map[countersign.ServiceID]bool{}
 	for _, x := range s.Directory.Document().Services {
-		if x.Subject.From == countersign.SubjectInAnswer {
+		related := slices.ContainsFunc(x.Fields, func(f countersign.Field) bool { return f.Related != "" })
+		if x.Subject.From == countersign.SubjectInAnswer || related {
 			out[x.ID] = true
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 // Headers that an information system sends and reads beside X-Road's own.
 const (
-	headerToken   = "Countersign-Token" //nolint:gosec // the name of a header
+	headerToken   = "Countersign-Token"
 	headerPurpose = "Countersign-Purpose"
 	headerBasis   = "Countersign-Legal-Basis"
 	headerReceipt = "Countersign-Receipt"
@@ -122,7 +122,7 @@ func (q *question) ask(ctx context.Context, client *http.Client, site Site) (*re
 	if err != nil {
 		return out, ctx.Err() // whether the gateway took the question is for the logs to say
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return out, ctx.Err() // an answer that breaks off is none

@@ -108,7 +108,7 @@ func (s *script) ordinary() [][]question {
 	all = append(all, s.open()...)
 	out := each(all...)
 	for i := range 5 {
-		out = append(out, s.benefit(s.anyone(), i))
+		out = append(out, s.benefit(string(s.People.Cast.Applicant.PIN), 5*i))
 	}
 	return append(out, s.move(s.anyone()))
 }
@@ -123,7 +123,8 @@ func (s *script) programme() (all []question) {
 	return all
 }
 
-// benefit is one decision of the social fund: all that it needs about one applicant, under one case.
+// benefit is one decision of the social fund: all that it needs about the applicant, under the applicant's case, which its register confirms to each
+// provider.
 func (s *script) benefit(person string, n int) (chain []question) {
 	for _, ask := range []struct{ of, code, lacks string }{
 		{law.POP, "person", "photoDigest"}, {law.POP, "residence", ""}, {law.POP, "family", "surname"}, {law.VEH, "vehicles", "plate"},

@@ -71,6 +71,11 @@ func Client(code string) countersign.SubsystemID {
 	return countersign.SubsystemID{MemberID: Member(code), Subsystem: Desk}
 }
 
+// Provider gives the subsystem from which an agency answers, and asks case registers before it does.
+func Provider(code string) countersign.SubsystemID {
+	return countersign.SubsystemID{MemberID: Member(code), Subsystem: Registry}
+}
+
 // Service gives the identifier of a service of an agency's register.
 func Service(code, service string) countersign.ServiceID {
 	return countersign.ServiceID{SubsystemID: countersign.SubsystemID{MemberID: Member(code), Subsystem: Registry}, Service: service}

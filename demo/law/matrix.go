@@ -17,10 +17,10 @@ func matrix() []countersign.Cell {
 		}
 	}
 
-	// The person stands before the official, or has a case that the question names; a confirmed relation is welcome too.
-	may("benefit-decision", "identity residence", none, relation)
-	may("benefit-decision", "family civil-acts employment benefits income property vehicles", none, relation)
+	// Where there is a register of applications, it must confirm that one is open: an official's curiosity is no relation.
+	may("benefit-decision", "identity residence family civil-acts employment benefits income property vehicles", relation)
 	may("benefit-decision", "martyr-family", consent)
+	// The person stands before the official; a confirmed relation is welcome too.
 	may("subsidy-decision", "identity residence", none, relation)
 	may("subsidy-decision", "utility-subsidy", consent)
 	may("address-registration", "identity residence property powers-of-attorney", none, relation)
@@ -32,9 +32,8 @@ func matrix() []countersign.Cell {
 	may("weapon-permit", "identity residence weapons", none, relation)
 	may("representation", "identity powers-of-attorney", none, relation)
 
-	// An investigation sees little by itself, and more under a court's warrant, one person at a time.
-	may("criminal-investigation", "identity photo residence vehicles wanted", none, relation, warrant)
-	may("criminal-investigation", "family property employment", relation, warrant)
+	// An investigation sees the parties of its open cases, and more under a court's warrant, one person at a time.
+	may("criminal-investigation", "identity photo residence vehicles wanted family property employment", relation, warrant)
 	may("criminal-investigation", "convictions judgments health-records", warrant)
 	may("criminal-investigation", "travel-bans migration-history border-crossings passenger-data regional-travel wanted-details criminal-cases", warrant)
 	may("criminal-investigation", "utilities guest-lists bank communications-metadata location", warrant)
@@ -57,7 +56,7 @@ func matrix() []countersign.Cell {
 	// Machines ask: yes or no, or under a programme.
 	may("housing-check", "residence", programme)
 	may("identity-check", "identity", none)
-	may("case-confirmation", "case-register", none)
+	may("case-confirmation", "case-register", none, programme)
 
 	// Open
 	may("statistics-open", "company religious-organisation tourism-licence radio-licence vehicle-statistics parcels", none)

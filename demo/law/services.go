@@ -235,8 +235,18 @@ func welfare() []*offer {
 
 // caseRegister answers whether a case is open for a person, and nothing else: that is how a relation is confirmed.
 func caseRegister(agency, code, name string) *offer {
-	return published(agency, code, text("Bu iş bu şəxs üçün açıqdırmı", "Is this case open for this person", "Открыто ли это дело для этого человека")).
+	o := published(agency, code, text("Bu iş bu şəxs üçün açıqdırmı", "Is this case open for this person", "Открыто ли это дело для этого человека")).
 		lets("POP VEH SOC CLN MUN POL", "case-confirmation", "/"+name+" /pin /open")
+	// Registers ask by themselves, before they answer a question that stands on a case.
+	for _, asking := range Agencies() {
+		o.Grants[0].Clients = append(o.Grants[0].Clients, Provider(asking).String())
+	}
+	return o
+}
+
+// caseRegisters are the registers that confirm relations.
+func caseRegisters() []countersign.ServiceID {
+	return []countersign.ServiceID{Service(SOC, "cases"), Service(CLN, "treatments"), Service(POL, "cases")}
 }
 
 func clinic() []*offer {

@@ -1,6 +1,7 @@
 package law
 
 import (
+	"strings"
 	"time"
 
 	"countersign.dev/countersign"
@@ -22,6 +23,13 @@ func standing() []countersign.StandingDeclaration {
 		declare(client, Service(POP, "echo-personal"), "protocol-test", "demo-rules-1")
 	}
 	declare(CLN, Service(POP, "check"), "identity-check", "population-act-14")
+	for _, provider := range Agencies() {
+		for _, register := range caseRegisters() {
+			list = append(list, countersign.StandingDeclaration{
+				Client: Provider(provider), Service: register, Purpose: "case-confirmation", Basis: "data-act-19",
+			})
+		}
+	}
 	return list
 }
 
@@ -29,7 +37,7 @@ func standing() []countersign.StandingDeclaration {
 func programmes(at time.Time) []countersign.Programme {
 	from := at.UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour)
 	until := from.AddDate(10, 0, 0)
-	return []countersign.Programme{
+	list := []countersign.Programme{
 		{
 			ID:     "housing-check-yearly",
 			Text:   text("Mənzil növbəsinin illik yoxlaması", "Yearly check of the housing list", "Ежегодная проверка очереди на жильё"),
@@ -44,4 +52,20 @@ func programmes(at time.Time) []countersign.Programme {
 			Population: "invented people", PerHour: 1_000_000_000, From: from, Until: until,
 		},
 	}
+	for _, provider := range Agencies() {
+		for _, register := range caseRegisters() {
+			name := "case"
+			if register.Code == CLN {
+				name = "treatment"
+			}
+			list = append(list, countersign.Programme{
+				ID:     countersign.ProgrammeID("confirm-" + strings.ToLower(provider+"-"+register.Code)),
+				Text:   text("Cavabdan əvvəl işin açıq olmasının yoxlanması", "Check that a case is open before answering", "Проверка перед ответом, что дело открыто"),
+				Client: Provider(provider), Service: register, Purpose: "case-confirmation", Basis: "data-act-19",
+				Fields: paths("/" + name + " /pin /open " + problemMembers), Population: "people named in questions that stand on a case",
+				PerHour: 100_000, From: from, Until: until,
+			})
+		}
+	}
+	return list
 }

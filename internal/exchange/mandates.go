@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
@@ -176,10 +175,8 @@ func (r *rulebook) consumerBudgets(q *question) []mandate.BudgetSpec {
 	if d.MayAsk() || len(d.Reasons) == 0 {
 		return d.ConsumerBudgets()
 	}
-	for _, reason := range d.Reasons {
-		if reason.Code != countersign.CodeNoMandate {
-			return nil // the provider refuses it for more than that
-		}
+	if !d.LacksMandateAlone() {
+		return nil // the provider refuses it for more than that
 	}
 	kind := countersign.MandateNone
 	if presented, err := ParsePresented(q.mandate); q.mandate != "" && err == nil {
@@ -190,9 +187,4 @@ func (r *rulebook) consumerBudgets(q *question) []mandate.BudgetSpec {
 		}
 	}
 	return r.policy.ConsumerBudgets(asked, kind)
-}
-
-// confirmer has a relation confirmed by the case register that the directory names: itself asked through the exchange, and on record as such.
-type confirmer interface {
-	confirm(ctx context.Context, client countersign.SubsystemID, register countersign.ServiceID, file countersign.CaseRef, subject countersign.SubjectID) (*mandate.RelationEvidence, error)
 }

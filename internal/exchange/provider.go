@@ -21,6 +21,8 @@ type Provider struct {
 	*Gateway
 	// Registers are the member's services by identifier. A service of the directory that has none here is refused as out of use.
 	Registers map[countersign.ServiceID]register.Register
+	// Cases is the member's own asking side, through which case registers confirm relations. Without one no relation counts.
+	Cases *Consumer
 
 	slots chan struct{}
 }
@@ -207,7 +209,11 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 	}
 	decision := rules.policy.Decide(q.asked(rules))
 	if err == nil {
-		err = decision.Err()
+		decision, err = p.relate(ctx, rules, q, decision)
+	}
+	if countersign.CodeOf(err) == countersign.CodeReplay {
+		p.status(ctx, w, q)
+		return
 	}
 	if reserved := p.reserve(ctx, q, decision, err); reserved != nil {
 		if countersign.CodeOf(reserved) == countersign.CodeReplay {

@@ -207,11 +207,9 @@ func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*co
 	if err != nil {
 		return nil, err
 	}
-	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, stored.Record.Salt.Commit(stored.Record.Statement))
-	leaf.Kind = stored.Leaf.Kind
-	receipt := &countersign.Receipt{
-		Format: countersign.ReceiptFormat, Promise: stored.Record.PeerPromise, Signature: stored.Record.PeerSignature,
-		Leaf: leaf.Encode(), Statement: stored.Record.Statement, Salt: stored.Record.Salt[:],
+	receipt, err := peerReceipt(stored, st)
+	if err != nil {
+		return nil, err
 	}
 	// A stale directory keeps the proof away, not the receipt.
 	if rules, err := c.rulebook(); err == nil {

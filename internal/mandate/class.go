@@ -22,6 +22,15 @@ func (k kinds) has(m countersign.MandateKind) bool {
 	return m <= countersign.MandateProgramme && k&(1<<m) != 0
 }
 
+func (k kinds) list() (out []countersign.MandateKind) {
+	for m := countersign.MandateNone; m <= countersign.MandateProgramme; m++ {
+		if k.has(m) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 // String lists the kinds in words, joined by "or".
 func (k kinds) String() string {
 	var words []string

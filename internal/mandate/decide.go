@@ -267,6 +267,7 @@ func (s *service) release(q *Question, grants []*grant, a authority, d *Decision
 			}
 		}
 	}
+	d.Lacks = needed.list()
 	d.Fields, d.Writes = countersign.SortFields(d.Fields), countersign.SortFields(d.Writes)
 	if len(d.Fields)+len(d.Writes) > 0 {
 		if !used {

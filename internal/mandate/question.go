@@ -79,9 +79,10 @@ type Decision struct {
 	Fields     []countersign.FieldPath // what may leave, sorted; "*" alone for an open service that is not filtered
 	Writes     []countersign.FieldPath // what of the request's body may be sent, sorted; "*" as above
 	Withheld   []Withheld
-	Mandate    countersign.MandateRef // the authority that it stands on; kind none for the purpose alone
-	Cells      []string               // of the matrix, that permitted or were found blank
-	Rules      []string               // Cedar rules that forbade, or failed, by id
+	Lacks      []countersign.MandateKind // of which any one would let more of the granted fields leave
+	Mandate    countersign.MandateRef    // the authority that it stands on; kind none for the purpose alone
+	Cells      []string                  // of the matrix, that permitted or were found blank
+	Rules      []string                  // Cedar rules that forbade, or failed, by id
 	Categories []countersign.CategoryCode
 	Assurance  countersign.Assurance // of the official
 	Personal   bool
@@ -100,6 +101,11 @@ func (d *Decision) Allowed() bool { return d.allowed && !d.pending && len(d.Reas
 // MayAsk reports whether the register may be asked. For a service whose subject stands in the answer it is true while nobody is known yet;
 // nothing may leave until a second question about each person in the answer is Allowed.
 func (d *Decision) MayAsk() bool { return d.allowed && len(d.Reasons) == 0 }
+
+// LacksMandateAlone reports that nothing stands against the question but, at most, a mandate that is missing.
+func (d *Decision) LacksMandateAlone() bool {
+	return !slices.ContainsFunc(d.Reasons, func(r Reason) bool { return r.Code != countersign.CodeNoMandate })
+}
 
 // Codes lists the reasons' codes in their order, each once, for the statement.
 func (d *Decision) Codes() []countersign.Code {

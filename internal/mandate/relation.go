@@ -25,6 +25,8 @@ type Relation struct {
 	Service countersign.ServiceID
 	Purpose countersign.PurposeCode
 	Case    countersign.CaseRef
+	// AskedBy is who asked the case register: the asking member where zero, or the provider that wants to know for itself.
+	AskedBy countersign.MemberID
 }
 
 // confirmation is the answer of a case register. Members that it may hold beside are not looked at.
@@ -36,7 +38,7 @@ type confirmation struct {
 }
 
 // VerifyRelation checks a confirmation, offline: its receipt under the pinned policy of logs, its statement (the case register that the
-// directory names for the purpose answered a client of the asking member about this person), and the answer itself. The relation opens the
+// directory names for the purpose answered a client of the asking member, or of the provider that wants to know for itself, about this person), and the answer itself. The relation opens the
 // fields that the service grants for the purpose, about that person and in that case (A05, A07). Errors are CodeMandateInvalid refusals.
 func (p *Policy) VerifyRelation(evidence []byte, r Relation, at time.Time, logs *countersign.Policy) (Mandate, error) {
 	bad := func(why string) (Mandate, error) {
@@ -64,7 +66,7 @@ func (p *Policy) VerifyRelation(evidence []byte, r Relation, at time.Time, logs 
 		return bad("was not confirmed: the case register released nothing")
 	case st.Service != *u.CaseRegister:
 		return bad("was confirmed by another service than the case register that the directory names")
-	case st.Consumer.MemberID != r.Client.MemberID:
+	case r.AskedBy.IsZero() && st.Consumer.MemberID != r.Client.MemberID, !r.AskedBy.IsZero() && st.Consumer.MemberID != r.AskedBy:
 		return bad("was confirmed to another member")
 	}
 	sum := sha256.Sum256(e.Answer)

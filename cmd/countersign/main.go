@@ -32,6 +32,8 @@ type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
 	Gallery   galleryCmd   `cmd:"" help:"Render every page of the portal from canned data, to be looked at."`
 
+	ledgerTools // for whoever keeps, checks or watches logs
+
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`

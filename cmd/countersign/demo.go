@@ -45,7 +45,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 		dir = "demo-data"
 	}
 	progress := func(line string) { fmt.Fprintln(s.err, "  "+line) }
-	plan := demoPlan{people: c.People, agencies: law.Agencies(), upstream: c.Upstream}
+	plan := demoPlan{people: c.People, agencies: law.Agencies(), upstream: c.Upstream, portal: !c.Pair && !c.Once}
 	if c.Pair {
 		plan.agencies = []string{law.MUN, law.POP}
 	}
@@ -108,6 +108,9 @@ func (c *demoCmd) introduce(s streams, d *demoFile) error {
 	}
 	for name, w := range d.Witnesses {
 		fmt.Fprintf(&b, "  witness     %-28s %s\n", w.URL, name)
+	}
+	if d.Portal != nil {
+		fmt.Fprintf(&b, "\nWho asked about me? Log in as anybody, for instance as %s:\n\n  %s\n", pin, d.Portal.URL)
 	}
 	fmt.Fprintf(&b, "\nAsk as the municipality, for property tax, where somebody lives:\n\n")
 	fmt.Fprintf(&b, "  curl -i -H 'X-Road-Client: %s' -H 'X-Road-UserId: clerk-7' \\\n", law.Client(law.MUN))

@@ -37,6 +37,8 @@ type demoFile struct {
 	Members   map[string]demoMember `json:"members"` // by member code
 	Policy    string                `json:"policy"`  // C2SP tlog-policy file of all logs, for countersign verify
 	Echo      *demoPart             `json:"echo,omitempty"`
+	Portal    *demoPortal           `json:"portal,omitempty"`
+	Identity  *demoPart             `json:"identity,omitempty"` // OpenID Connect provider
 	Upstream  string                `json:"upstream,omitempty"` // of the benchmark's service, in a pair
 	PID       int                   `json:"pid,omitempty"`
 
@@ -92,6 +94,7 @@ type demoPlan struct {
 	people   int
 	agencies []string // member codes
 	upstream string   // of the bench service; makes a pair without registers
+	portal   bool     // with the people's portal and an identity provider
 
 	// amend changes the law of the country before the bodies sign it; nil leaves it as it is.
 	amend func(*countersign.Directory)
@@ -158,7 +161,7 @@ const longStage = 20000
 // planDemo chooses names and ports.
 func planDemo(dir string, plan demoPlan) (*demoFile, error) {
 	doc := law.Document(clock.System{}.Now())
-	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2)
+	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2 + portalAddresses)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +183,9 @@ func planDemo(dir string, plan demoPlan) (*demoFile, error) {
 	}
 	if plan.upstream == "" {
 		d.Echo = &demoPart{URL: "http://" + next()}
+	}
+	if plan.portal {
+		d.planPortal(next)
 	}
 	d.Policy = d.path("policy.txt")
 	return d, nil
@@ -209,6 +215,9 @@ func (d *demoFile) found(ctx context.Context, plan demoPlan) error {
 		return err
 	}
 	if err := d.foundMembers(ctx, doc); err != nil {
+		return err
+	}
+	if err := d.foundPortal(ctx, doc); err != nil {
 		return err
 	}
 	vkey, err := beginLog(ctx, d.directoryCmd().logParts(), "demo")
@@ -448,6 +457,10 @@ func (d *demoFile) fleetOf(self string) (*fleet, error) {
 	if d.Echo != nil {
 		add("echo", d.Echo.URL+"/healthz", "demo-echo", "--listen", address(d.Echo.URL))
 	}
+	if d.Portal != nil {
+		add("identity", d.Identity.URL+"/healthz", "demo-identity", "--dir", d.dir, "--listen", address(d.Identity.URL))
+		add("portal", d.Portal.Admin+"/readyz", "portal", "run", "--config", d.Portal.Config)
+	}
 	for code, m := range d.Members {
 		if m.Register != "" {
 			add("register-"+folderOf(code), m.Register+"/healthz", "demo-register", "--agency", code, "--dir", d.path("registers"), "--listen", address(m.Register))
@@ -477,6 +490,9 @@ func (d *demoFile) notePIDs(f *fleet) error {
 	}
 	if d.Echo != nil {
 		d.Echo.PID = pid("echo")
+	}
+	if d.Portal != nil {
+		d.Portal.PID, d.Identity.PID = pid("portal"), pid("identity")
 	}
 	return d.save()
 }

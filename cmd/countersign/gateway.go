@@ -24,6 +24,7 @@ import (
 	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/identity"
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/register"
@@ -199,6 +200,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		return err
 	}
 	provider := exchange.NewProvider(g, registers)
+	desk := newDesk(g, directory, identity.NewVerifier(issuersOf(directory), nil, now), signer)
 	consumer := exchange.NewConsumer(g, c.authenticate(), exchange.Officials{}, dialer(cert))
 	go func() {
 		if err := directory.Run(ctx); err != nil {
@@ -212,7 +214,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	}
 	return serveAll(ctx, logger, []listener{
 		{name: "client", address: c.Listen.Client, handler: consumer, tls: clientTLS},
-		{name: "peer", address: c.Listen.Peer, handler: provider.Handler(), tls: keys.PinnedServer(cert, g.Admit)},
+		{name: "peer", address: c.Listen.Peer, handler: peopleFirst(desk, provider.Handler()), tls: keys.PinnedServer(cert, g.Admit)},
 		{name: "public", address: c.Listen.Public, handler: log.Handler(ledger.ViewPublic)},
 		{name: "admin", address: c.Listen.Admin, handler: adminHandler(metrics, func() error { return ready(directory, log) })},
 	})

@@ -78,6 +78,7 @@ type HistoryQuery struct {
 	Purpose  countersign.PurposeCode
 	Category countersign.CategoryCode // of the fields that left
 	Outcome  countersign.Outcome      // released or refused; zero is any
+	Most     int                      // uses at most, or a few more that are of the same instant; no bound where zero
 	Search   string                   // in the words of the agency, service, purpose, law and case, in any language
 }
 
@@ -147,19 +148,35 @@ func (p *Portal) History(ctx context.Context, person *Person, q HistoryQuery) (*
 	if err != nil {
 		return nil, err
 	}
+	h := p.page(ctx, k, person, view, q)
+	for range maxRounds { // a narrow filter may find nothing on many pages
+		if !h.More || len(h.Uses) > 0 || p.o.Clock.Now().Sub(now) > 2*p.o.Patience || ctx.Err() != nil {
+			break
+		}
+		q.From = h.Next
+		older := p.page(ctx, k, person, view, q)
+		for i := range older.Members {
+			older.Members[i].Entries += h.Members[i].Entries
+			if older.Members[i].Problem == nil {
+				older.Members[i].Problem = h.Members[i].Problem
+			}
+		}
+		h = older
+	}
+	return h, nil
+}
+
+// maxRounds bounds how many pages one query looks through.
+const maxRounds = 50
+
+// page asks for one page and merges it.
+func (p *Portal) page(ctx context.Context, k *known, person *Person, view *View, q HistoryQuery) *History {
 	sources := sourcesOf(k, q.From)
 	p.askAll(ctx, sources, person, view, q)
-	h := &History{View: view.ID, At: now}
-	m := &merger{known: k, person: person.Subject.Canonical(), now: now}
+	h := &History{View: view.ID, At: p.o.Clock.Now(), Next: Cursor{Before: map[string]uint64{}}}
+	m := &merger{known: k, person: person.Subject.Canonical(), now: h.At}
 	horizon := m.horizon(sources)
-	uses := m.merge(sources)
-	h.Next = Cursor{Until: horizon, Before: map[string]uint64{}}
-	for _, s := range sources {
-		h.Members = append(h.Members, s.state)
-		h.More = h.More || s.more
-		h.Next.Before[s.key] = s.next(horizon)
-	}
-	for _, u := range uses {
+	for _, u := range m.merge(sources) {
 		at := countersign.MillisOf(u.Time)
 		if at <= horizon || !q.From.IsZero() && at > q.From.Until {
 			continue // on an older page, or on a newer one that has shown it
@@ -168,7 +185,27 @@ func (p *Portal) History(ctx context.Context, person *Person, q HistoryQuery) (*
 			h.Uses = append(h.Uses, u)
 		}
 	}
-	return h, nil
+	h.Uses, horizon = cut(h.Uses, q.Most, horizon)
+	for _, s := range sources {
+		h.Members = append(h.Members, s.state)
+		h.Next.Before[s.key] = s.next(horizon)
+		h.More = h.More || s.state.Problem == nil && h.Next.Before[s.key] > 0
+	}
+	h.Next.Until = horizon
+	return h
+}
+
+// cut leaves the uses after the most for the next page, but parts none that are of the same instant.
+func cut(uses []*Use, most int, horizon countersign.Millis) ([]*Use, countersign.Millis) {
+	if most <= 0 {
+		return uses, horizon
+	}
+	for i := most; i < len(uses); i++ {
+		if at := countersign.MillisOf(uses[i].Time); at < countersign.MillisOf(uses[i-1].Time) {
+			return uses[:i], at
+		}
+	}
+	return uses, horizon
 }
 
 func sourcesOf(k *known, from Cursor) []*source {

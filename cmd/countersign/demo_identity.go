@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/demo/country"
+	"countersign.dev/countersign/demo/identity"
+	"countersign.dev/countersign/demo/law"
+	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/subject"
+	"countersign.dev/countersign/internal/web/portal"
+)
+
+// demoPortal is where the demo's portal is.
+type demoPortal struct {
+	ID     countersign.MemberID `json:"id"`
+	URL    string               `json:"url"` // the people's pages
+	Peer   string               `json:"peer"`
+	Public string               `json:"public"`
+	Admin  string               `json:"admin"`
+	Config string               `json:"config"`
+	PID    int                  `json:"pid,omitempty"`
+}
+
+// portalAddresses is how many ports portal and identity provider take.
+const portalAddresses = 5
+
+// planPortal chooses the addresses of the portal and of the identity provider.
+func (d *demoFile) planPortal(next func() string) {
+	d.Portal = &demoPortal{
+		ID: law.Member(portalCode), URL: "http://" + next(), Peer: "https://" + next(), Public: "http://" + next(), Admin: "http://" + next(),
+		Config: d.path(folderOf(portalCode), "portal.yaml"),
+	}
+	d.Identity = &demoPart{URL: "http://" + next()}
+}
+
+// portalCode is the member that runs the portal in the demo's law.
+const portalCode = "POR"
+
+// clientPortal and clientDesk are client ids at the demo's identity provider.
+const (
+	clientPortal = "portal"
+	clientDesk   = "desk"
+)
+
+// foundPortal begins the portal's log, gives the portal its gateway in the directory, and lists the issuers.
+func (d *demoFile) foundPortal(ctx context.Context, doc *countersign.Directory) error {
+	if d.Portal == nil {
+		return nil
+	}
+	doc.Issuers = d.issuers()
+	if err := d.writePortalConfig(); err != nil {
+		return err
+	}
+	conf, err := loadPortalConfig(d.Portal.Config)
+	if err != nil {
+		return err
+	}
+	entry, err := initGateway(ctx, conf.gateway(), d.Portal.Peer, d.Portal.Public)
+	if err != nil {
+		return err
+	}
+	for i := range doc.Members {
+		if m := &doc.Members[i]; m.ID == d.Portal.ID {
+			m.Gateways = []countersign.Gateway{*entry}
+			m.Subsystems = []countersign.Subsystem{{Code: subject.SubsystemPortal, Text: m.Text}}
+		}
+	}
+	return nil
+}
+
+func (d *demoFile) issuers() []countersign.Issuer {
+	out := []countersign.Issuer{{
+		URL: d.Identity.URL + "/people", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{clientPortal}, Scheme: "pin",
+	}}
+	for _, code := range law.Agencies() {
+		if m, ok := d.Members[code]; ok {
+			id := m.ID
+			out = append(out, countersign.Issuer{
+				URL: d.Identity.URL + "/staff/" + folderOf(code), For: []countersign.IssuerRole{countersign.IssuerOfficial}, Member: &id, Audience: []string{clientDesk},
+			})
+		}
+	}
+	return out
+}
+
+func (d *demoFile) writePortalConfig() error {
+	if err := os.MkdirAll(d.path(folderOf(portalCode)), 0o700); err != nil {
+		return err
+	}
+	p := d.Portal
+	text, err := yaml.Marshal(portalConfig{
+		Member: p.ID, Name: "gw1", Origin: "por.demo.example/log", Data: "data", Keys: "keys", URL: p.URL, Timezone: "Asia/Baku",
+		Listen: portalListen{Web: address(p.URL), Peer: address(p.Peer), Public: address(p.Public), Admin: address(p.Admin)},
+		Fed:    directoryConfig{URL: d.Directory.URL, Root: d.path("root.json")},
+		Logins: []loginConfig{{
+			Issuer: d.Identity.URL + "/people", Client: clientPortal,
+			Name: map[string]string{"az": "Nümunə giriş xidməti", "en": "Demo login service", "ru": "Демонстрационная служба входа"},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.Config, text, 0o600)
+}
+
+type demoIdentityCmd struct {
+	Dir    string `required:"" help:"Folder of the demo." type:"existingdir"`
+	Listen string `required:""`
+}
+
+// Run serves the demo's identity provider: one issuer for people, one for each agency's officials.
+func (c *demoIdentityCmd) Run(ctx context.Context, s streams) error {
+	ctx = untilInputEnds(ctx)
+	logger := slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d, err := loadDemo(c.Dir)
+	if err != nil {
+		return err
+	}
+	if d.Portal == nil || d.Identity == nil {
+		return countersign.Refuse(countersign.CodeBadRequest, "the demo in %s has no portal", c.Dir)
+	}
+	atlas, err := country.Open(d.path("registers"))
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	for _, issuer := range d.issuers() {
+		o := identity.Options{Issuer: issuer.URL, Clock: clock.System{}, Logger: logger}
+		if issuer.Member == nil {
+			o.Title = "Log in as a person of the demo country"
+			o.Clients = []identity.Client{{ID: clientPortal, Redirect: []string{d.Portal.URL + portal.PathCallback}}}
+			o.Find, o.Shown = identity.People(atlas)
+		} else {
+			o.Title = "Log in as an official of " + issuer.Member.Code
+			o.Clients = []identity.Client{{ID: clientDesk, Redirect: []string{"http://127.0.0.1/callback"}}}
+			o.Find, o.Shown = identity.Staff(atlas, country.AgencyCode(issuer.Member.Code))
+		}
+		handler, err := identity.New(o)
+		if err != nil {
+			return err
+		}
+		path := strings.TrimPrefix(issuer.URL, d.Identity.URL)
+		mux.Handle(path+"/", handler)
+	}
+	return serveAll(ctx, logger, []listener{{name: "identity", address: c.Listen, handler: mux}})
+}

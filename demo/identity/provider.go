@@ -1,0 +1,139 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"countersign.dev/countersign/internal/clock"
+)
+
+// Client is a relying party: public, so that PKCE is all its proof.
+type Client struct {
+	ID       string
+	Redirect []string
+}
+
+// Options are the parts of one provider.
+type Options struct {
+	Issuer    string // its URL; a path is taken off requests
+	Title     string
+	Clients   []Client
+	TokenLife time.Duration                // of identity tokens; an hour where zero
+	Find      func(string) (Account, bool) // by code, normalised as people write it
+	Shown     []Account                    // offered on the login page
+	Clock     clock.Clock
+	Logger    *slog.Logger
+}
+
+// New makes a provider: authorization code with PKCE, discovery, keys, and a page on which one chooses who to be.
+func New(o Options) (http.Handler, error) {
+	if o.TokenLife == 0 {
+		o.TokenLife = time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	issuer, err := url.Parse(o.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	clients := map[string]*client{}
+	for _, c := range o.Clients {
+		clients[c.ID] = &client{id: c.ID, redirect: c.Redirect, life: o.TokenLife, login: func(id string) string {
+			return o.Issuer + "/choose?id=" + url.QueryEscape(id)
+		}}
+	}
+	store, err := newStorage(o.Clock, clients, o.Find)
+	if err != nil {
+		return nil, err
+	}
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // crypto/rand.Read never fails
+	provider, err := op.NewProvider(&op.Config{CryptoKey: key, CodeMethodS256: true}, store, op.StaticIssuer(o.Issuer), op.WithAllowInsecure(), op.WithLogger(o.Logger))
+	if err != nil {
+		return nil, err
+	}
+	page := &choosing{title: o.Title, shown: o.Shown, store: store, back: op.AuthCallbackURL(provider)}
+	mux := http.NewServeMux()
+	interceptor := op.NewIssuerInterceptor(provider.IssuerFromRequest)
+	mux.HandleFunc("GET /choose", page.show)
+	mux.HandleFunc("POST /choose", interceptor.HandlerFunc(page.take))
+	mux.Handle("/", provider)
+	return http.StripPrefix(strings.TrimSuffix(issuer.Path, "/"), mux), nil
+}
+
+// choosing is the page on which one chooses who to be.
+type choosing struct {
+	title string
+	shown []Account
+	store *storage
+	back  func(ctx context.Context, id string) string
+}
+
+func (c *choosing) show(w http.ResponseWriter, r *http.Request) {
+	c.render(w, r.URL.Query().Get("id"), "")
+}
+
+func (c *choosing) take(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	id := r.PostFormValue("id")
+	if err := c.store.choose(id, strings.TrimSpace(r.PostFormValue("subject"))); err != nil {
+		c.render(w, id, err.Error())
+		return
+	}
+	http.Redirect(w, r, c.back(r.Context(), id), http.StatusSeeOther)
+}
+
+func (c *choosing) render(w http.ResponseWriter, id, problem string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Frame-Options", "DENY")
+	if problem != "" {
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	_ = choosePage.Execute(w, map[string]any{"Title": c.title, "ID": id, "Shown": c.shown, "Problem": problem})
+}
+
+var choosePage = template.Must(template.New("choose").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+<style>
+body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem; color: #111; background: #fff; }
+button { font: inherit; padding: .5rem .8rem; margin: .2rem 0; width: 100%; text-align: left; border: 1px solid #444; background: #f6f6f6; color: #111; cursor: pointer; }
+button:focus, input:focus { outline: 3px solid #b58900; }
+input { font: inherit; padding: .5rem; border: 1px solid #444; }
+.problem { border-left: .4rem solid #b00020; padding-left: .8rem; }
+small { color: #444; }
+</style>
+</head>
+<body>
+<main>
+<h1>{{.Title}}</h1>
+<p>This stands in for a country's real identity provider. All people are invented, and nobody needs a password: choose who to be.</p>
+{{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
+<form method="post" action="choose">
+<input type="hidden" name="id" value="{{.ID}}">
+<p><label for="subject">Personal code</label><br><input id="subject" name="subject" autocomplete="off" size="12"> <button style="width:auto" type="submit">Log in</button></p>
+</form>
+<h2>Or one of these people</h2>
+{{$id := .ID}}{{range .Shown}}<form method="post" action="choose">
+<input type="hidden" name="id" value="{{$id}}"><input type="hidden" name="subject" value="{{.Subject}}">
+<button type="submit">{{.Name}} <small>{{.Subject}} · {{.Note}}</small></button>
+</form>
+{{end}}</main>
+</body>
+</html>
+`))

@@ -78,7 +78,7 @@ func (c *auditCmd) prepare(ctx context.Context, s streams) (a *audit.Auditor, e 
 	if e, err = c.evidence(); err != nil {
 		return nil, nil, err
 	}
-	return &audit.Auditor{Policy: policy, Logs: logs, Several: source.Several(), Clock: clock.System{}, Patience: c.Patience}, e, nil
+	return &audit.Auditor{Policy: policy, Logs: logs, Several: source.Several(), Clock: clock.Default(), Patience: c.Patience}, e, nil
 }
 
 // openSource reads the signed directory once, in a folder of its own, and takes the key of a gateway for reading logs.
@@ -88,7 +88,7 @@ func openSource(ctx context.Context, s streams, policy []byte, url, root, key st
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	directory, err := openDirectory(root, url, folder, clock.System{}, slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	directory, err := openDirectory(root, url, folder, clock.Default(), slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ const longStage = 20000
 
 // planDemo chooses names and ports.
 func planDemo(dir string, plan demoPlan) (*demoFile, error) {
-	doc := law.Document(clock.System{}.Now())
+	doc := law.Document(clock.Default().Now())
 	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2 + portalAddresses)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func address(url string) string {
 
 // found makes everything that a real federation's parties would each make on their own machines, in the order in which they would.
 func (d *demoFile) found(ctx context.Context, plan demoPlan) error {
-	doc := law.Document(clock.System{}.Now())
+	doc := law.Document(clock.Default().Now())
 	if plan.amend != nil {
 		plan.amend(doc)
 	}
@@ -399,8 +399,8 @@ func (d *demoFile) sign(doc *countersign.Directory, descriptions map[string][]by
 	if err != nil {
 		return err
 	}
-	now := clock.System{}.Now()
-	o := ceremony.InitOptions{Instance: doc.Instance, Demo: true, Bodies: doc.Bodies, Snapshot: online.Public(), Timestamp: online.Public()}
+	now := clock.Default().Now()
+	o := ceremony.InitOptions{Instance: doc.Instance, Bodies: doc.Bodies, Snapshot: online.Public(), Timestamp: online.Public()}
 	if err := ceremony.Init(cmd.folder(), o, now); err != nil {
 		return err
 	}

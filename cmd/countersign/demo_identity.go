@@ -135,7 +135,7 @@ func (c *demoIdentityCmd) Run(ctx context.Context, s streams) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	for _, issuer := range d.issuers() {
-		o := identity.Options{Issuer: issuer.URL, Clock: clock.System{}, Logger: logger}
+		o := identity.Options{Issuer: issuer.URL, Clock: clock.Default(), Logger: logger}
 		if issuer.Member == nil {
 			o.Title = "Log in as a person of the demo country"
 			o.Clients = []identity.Client{{ID: clientPortal, Redirect: []string{d.Portal.URL + portal.PathCallback}}}

@@ -45,13 +45,13 @@ const auditPatience = 15 * time.Second
 
 // once plays the scenario on the running federation, and lets the auditor judge it in a process of its own.
 func (c *demoCmd) once(ctx context.Context, s streams, d *demoFile, f *fleet) error {
-	begun := clock.System{}.Now()
+	begun := clock.Default().Now()
 	folder := d.path("once", begun.Format("20060102T150405.000"))
 	if err := os.MkdirAll(filepath.Join(folder, "receipts"), 0o700); err != nil {
 		return err
 	}
 	progress := func(line string) {
-		fmt.Fprintf(s.err, "  %5.1f s  %s\n", clock.System{}.Now().Sub(begun).Seconds(), line)
+		fmt.Fprintf(s.err, "  %5.1f s  %s\n", clock.Default().Now().Sub(begun).Seconds(), line)
 	}
 	p := performance{demoFile: d, fleet: f, streams: s, folder: folder, run: strconv.FormatInt(begun.UnixMilli(), 36), progress: progress}
 	result, err := p.play(ctx)
@@ -65,7 +65,7 @@ func (c *demoCmd) once(ctx context.Context, s streams, d *demoFile, f *fleet) er
 	if err := p.audit(ctx, &v.Verdict); err != nil {
 		return err
 	}
-	v.Seconds = clock.System{}.Now().Sub(begun).Seconds()
+	v.Seconds = clock.Default().Now().Sub(begun).Seconds()
 	err = v.judge()
 	v.OK = err == nil
 	if terr := c.tellOnce(s, v); terr != nil {

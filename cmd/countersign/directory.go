@@ -86,8 +86,8 @@ func (c *directoryInitCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	o := ceremony.InitOptions{Instance: d.Instance, Demo: d.Demo, Bodies: d.Bodies, Threshold: c.Threshold, Snapshot: online.Public(), Timestamp: online.Public()}
-	if err := ceremony.Init(c.folder(), o, clock.System{}.Now()); err != nil {
+	o := ceremony.InitOptions{Instance: d.Instance, Bodies: d.Bodies, Threshold: c.Threshold, Snapshot: online.Public(), Timestamp: online.Public()}
+	if err := ceremony.Init(c.folder(), o, clock.Default().Now()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, "The first root is staged: %d of %d bodies must sign it. Propose the first document next.\n", c.Threshold, len(d.Bodies))
@@ -136,7 +136,7 @@ func (c *directoryProposeCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := ceremony.Propose(c.folder(), text, descriptions, ceremony.Options{Effective: c.Effective, Replace: c.Replace}, clock.System{}.Now())
+	r, err := ceremony.Propose(c.folder(), text, descriptions, ceremony.Options{Effective: c.Effective, Replace: c.Replace}, clock.Default().Now())
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ type directoryShowCmd struct {
 
 // Run shows a proposal.
 func (c *directoryShowCmd) Run(s streams) error {
-	r, err := ceremony.Show(c.Staged, clock.System{}.Now())
+	r, err := ceremony.Show(c.Staged, clock.Default().Now())
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (c *directorySignCmd) Run(s streams) error {
 			return err
 		}
 	}
-	r, err := ceremony.Sign(c.Staged, key, o, clock.System{}.Now())
+	r, err := ceremony.Sign(c.Staged, key, o, clock.Default().Now())
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ type directoryMergeCmd struct {
 
 // Run merges signatures.
 func (c *directoryMergeCmd) Run(s streams) error {
-	r, err := ceremony.Merge(c.folder(), c.Copy, clock.System{}.Now())
+	r, err := ceremony.Merge(c.folder(), c.Copy, clock.Default().Now())
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ type directoryPublishCmd struct {
 
 // Run publishes what the threshold has signed, or says whose signatures are missing.
 func (c *directoryPublishCmd) Run(s streams) error {
-	r, err := ceremony.Publish(c.folder(), clock.System{}.Now())
+	r, err := ceremony.Publish(c.folder(), clock.Default().Now())
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ type directoryRemoveCmd struct {
 
 // Run stages a removal.
 func (c *directoryRemoveCmd) Run(s streams) error {
-	r, err := ceremony.RemoveMember(c.folder(), c.Member, ceremony.Options{}, clock.System{}.Now())
+	r, err := ceremony.RemoveMember(c.folder(), c.Member, ceremony.Options{}, clock.Default().Now())
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ type directoryReplaceCmd struct {
 
 // Run stages a replacement.
 func (c *directoryReplaceCmd) Run(s streams) error {
-	r, err := ceremony.ReplaceKey(c.folder(), c.Old, c.New, ceremony.Options{}, clock.System{}.Now())
+	r, err := ceremony.ReplaceKey(c.folder(), c.Old, c.New, ceremony.Options{}, clock.Default().Now())
 	if err != nil {
 		return err
 	}

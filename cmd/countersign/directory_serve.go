@@ -33,7 +33,7 @@ func (c *directoryServeCmd) logParts() logParts {
 func (c *directoryServeCmd) Run(ctx context.Context, s streams) error {
 	ctx = untilInputEnds(ctx)
 	logger := slog.New(slog.NewJSONHandler(s.err, nil)).With("part", "directory")
-	return c.serve(ctx, clock.System{}, logger)
+	return c.serve(ctx, clock.Default(), logger)
 }
 
 func (c *directoryServeCmd) serve(ctx context.Context, now clock.Clock, logger *slog.Logger) (err error) {

@@ -317,10 +317,10 @@ func (c *fsckCmd) leaves(ctx context.Context, db *store.SQLite, at fsckPlace, ou
 		return err
 	}
 	conf := ledger.CheckConfig{Store: db, Origin: origin, VKey: vkey, Repair: !out.Running && !c.ReadOnly, Held: held,
-		Claims: &ledger.Claims{Reader: db, Now: clock.System{}.Now(), Window: exchange.ReplayWindow}}
+		Claims: &ledger.Claims{Reader: db, Now: clock.Default().Now(), Window: exchange.ReplayWindow}}
 	if at.parts != nil {
 		// Whose log it is, is the operator's word, not the store's.
-		own, err := at.parts.config(db, clock.System{}, nil)
+		own, err := at.parts.config(db, clock.Default(), nil)
 		if err != nil {
 			return err
 		}

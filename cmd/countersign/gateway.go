@@ -144,7 +144,7 @@ func (r *gatewayRunCmd) Run(ctx context.Context, s streams) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	logger := slog.New(slog.NewJSONHandler(s.err, nil)).With("member", c.Member.String(), "gateway", string(c.Name))
-	return runGateway(ctx, c, clock.System{}, logger)
+	return runGateway(ctx, c, clock.Default(), logger)
 }
 
 // runGateway puts the parts of one gateway together. It reads from the store outwards: keys, directory, log, exchange, listeners.

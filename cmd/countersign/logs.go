@@ -73,7 +73,7 @@ func beginLog(ctx context.Context, p logParts, why string) (vkey string, err err
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	conf, err := p.config(s, clock.System{}, nil)
+	conf, err := p.config(s, clock.Default(), nil)
 	if err != nil {
 		return "", err
 	}

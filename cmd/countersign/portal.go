@@ -62,7 +62,7 @@ func (r *portalRunCmd) Run(ctx context.Context, s streams) error {
 	}
 	ctx = untilInputEnds(ctx)
 	logger := slog.New(slog.NewJSONHandler(s.err, nil)).With("member", c.Member.String(), "part", "portal")
-	return runPortal(ctx, c, clock.System{}, logger)
+	return runPortal(ctx, c, clock.Default(), logger)
 }
 
 // runPortal puts a portal together: a member's log like any other, the pages, and the desk that answers queries about the log itself.

@@ -47,7 +47,7 @@ func (c *recordCmd) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	logConf, err := parts.config(db, clock.System{}, nil)
+	logConf, err := parts.config(db, clock.Default(), nil)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ type witnessRunCmd struct {
 func (c *witnessRunCmd) Run(ctx context.Context, s streams) error {
 	ctx = untilInputEnds(ctx)
 	logger := slog.New(slog.NewJSONHandler(s.err, nil)).With("part", "witness")
-	return c.serve(ctx, clock.System{}, logger)
+	return c.serve(ctx, clock.Default(), logger)
 }
 
 func (c *witnessRunCmd) serve(ctx context.Context, now clock.Clock, logger *slog.Logger) (err error) {

@@ -254,7 +254,19 @@ func TestTamperedStage(t *testing.T) {
 			w.must(err)
 			mark, err := federation.MarkOf(&m.Signed)
 			w.must(err)
-			mark.Demo = false
+			mark.Instance = "OTHER"
+			w.must(federation.SetMark(&m.Signed, mark))
+			w.must(m.ToFile(path, false))
+		},
+		"another kind of time in the root": func(t *testing.T, w *world) {
+			_, err := ceremony.Renew(w.folder, ceremony.Options{Replace: true}, w.clock.Now())
+			w.must(err)
+			path := filepath.Join(w.folder.Staged(), "root.json")
+			m, err := metadata.Root().FromFile(path)
+			w.must(err)
+			mark, err := federation.MarkOf(&m.Signed)
+			w.must(err)
+			mark.Demo = !mark.Demo
 			w.must(federation.SetMark(&m.Signed, mark))
 			w.must(m.ToFile(path, false))
 		},

@@ -108,6 +108,9 @@ func openLocalRepository(o ClientOptions) (*localRepository, error) {
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "directory root: the trusted root is not root metadata signed by its own threshold: %s", err)
 	}
+	if _, err := admitRoot(&trusted.Root.Signed); err != nil {
+		return nil, err
+	}
 	for _, folder := range []string{r.path("roots"), r.path("tuf"), r.path("targets")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("opening the directory's cache: %w", err)
@@ -263,11 +266,11 @@ func (r *localRepository) read(f *found, trusted *trustedmetadata.TrustedMetadat
 			return err
 		}
 	}
-	mark, err := MarkOf(&trusted.Root.Signed)
+	mark, err := admitRoot(&trusted.Root.Signed)
 	if err != nil {
 		return err
 	}
-	if d := f.issues[len(f.issues)-1].Document; d.Instance != mark.Instance || d.Demo != mark.Demo {
+	if d := f.issues[len(f.issues)-1].Document; d.Instance != mark.Instance || mark.Demo && !d.Demo {
 		return countersign.Refuse(countersign.CodeSignature, "the document is of the instance %q (demo %t), its root of %q (demo %t)", d.Instance, d.Demo, mark.Instance, mark.Demo)
 	}
 	f.expires = trusted.Timestamp.Signed.Expires

@@ -459,7 +459,7 @@ func TestSignedNonsense(t *testing.T) {
 		"joint roles": func(d *countersign.Directory) {
 			d.Members[0].Roles = append(d.Members[0].Roles, countersign.RoleOverseer)
 		},
-		"another instance": func(d *countersign.Directory) { d.Demo = false },
+		"another instance": func(d *countersign.Directory) { d.Instance = "OTHER" },
 		"an older version": func(d *countersign.Directory) { d.Version = 1; d.Name = en("changed") },
 		"another format":   func(d *countersign.Directory) { d.Format = 2 },
 	} {

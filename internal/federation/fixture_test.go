@@ -222,7 +222,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: &setClock{now: start}, folder: federation.Folder(filepath.Join(t.TempDir(), "repository")), log: &announcements{all: map[countersign.Digest]uint64{}}}
 	bodies := document().Bodies
-	w.must(ceremony.Init(w.folder, ceremony.InitOptions{Instance: "DEMO", Demo: true, Bodies: bodies, Snapshot: keyOf("snapshot").Public(), Timestamp: keyOf("timestamp").Public()}, w.clock.Now()))
+	w.must(ceremony.Init(w.folder, ceremony.InitOptions{Instance: "DEMO", Bodies: bodies, Snapshot: keyOf("snapshot").Public(), Timestamp: keyOf("timestamp").Public()}, w.clock.Now()))
 	_, err := ceremony.Propose(w.folder, encode(t, document()), map[string][]byte{"person.yaml": []byte("openapi: 3.0.3\n")}, ceremony.Options{}, w.clock.Now())
 	w.must(err)
 	w.signAndPublish("assembly", "bar", "ministry")

@@ -100,6 +100,9 @@ func LoadApproval(folder string) (*Approval, error) {
 		a.Roots = append(a.Roots, raw)
 	}
 	a.Root = trusted.Root
+	if _, err := admitRoot(&a.Root.Signed); err != nil {
+		return nil, err
+	}
 	newest, err := newestVersion(folder, ".targets.json")
 	if err != nil || newest == 0 {
 		return a, err

@@ -7,6 +7,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock"
 )
 
 // markField is the member of the signed root that holds the Mark; TUF lets repositories add members of their own.
@@ -15,7 +16,8 @@ const markField = "countersign"
 // Mark is what the signed root says of its federation beside keys: a gateway knows from it, before any document, whose root it trusts.
 type Mark struct {
 	Instance string `json:"instance"`
-	// Demo marks a demonstration, which alone may run on a simulated clock. The ordinary binary refuses such a root when it is used with one.
+	// Demo says that the federation was made on simulated time, as stories are. Its document is labelled a demonstration too; the label alone, which
+	// a demonstration on real time bears, is for people.
 	Demo bool `json:"demo,omitempty"`
 	// Bodies gives the governing body of each key of the threshold, by TUF key id.
 	Bodies map[string]countersign.BodyName `json:"bodies"`
@@ -32,6 +34,30 @@ func MarkOf(root *metadata.RootType) (Mark, error) {
 		return Mark{}, countersign.RefuseBecause(countersign.CodeSignature, err, "the root metadata does not name a federation: it is another system's")
 	}
 	return m, nil
+}
+
+// Admit refuses a root whose federation keeps another kind of time than this program. On simulated time every date that a signature bears is whatever
+// somebody wants it to be, so that an ordinary program has nothing to do with it; and a program on simulated time must not reach a federation that
+// people rely on. The refusal is CodeBadRequest: another root or another program is needed, and no configuration helps.
+func (m Mark) Admit() error {
+	switch {
+	case m.Demo && !clock.Simulated:
+		return countersign.Refuse(countersign.CodeBadRequest,
+			"the root of %s is marked demo: its federation was made on a simulated clock, and this program keeps real time only; no setting changes that: use the root of a real federation", m.Instance)
+	case clock.Simulated && !m.Demo:
+		return countersign.Refuse(countersign.CodeBadRequest,
+			"the root of %s is of a federation on real time, and this program keeps a simulated clock: use the ordinary program", m.Instance)
+	}
+	return nil
+}
+
+// admitRoot reads a root's mark and admits it.
+func admitRoot(root *metadata.RootType) (Mark, error) {
+	m, err := MarkOf(root)
+	if err != nil {
+		return Mark{}, err
+	}
+	return m, m.Admit()
 }
 
 // SetMark writes a root's mark, before it is signed.

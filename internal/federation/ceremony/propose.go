@@ -13,6 +13,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/keys"
 )
@@ -30,7 +31,6 @@ const DefaultThreshold = 3
 // InitOptions describe a new federation's root.
 type InitOptions struct {
 	Instance  string
-	Demo      bool
 	Bodies    []countersign.Body
 	Threshold int // of bodies; 0 is DefaultThreshold; a majority at least
 	Snapshot  crypto.PublicKey
@@ -38,6 +38,7 @@ type InitOptions struct {
 }
 
 // Init stages the first root. The first document is proposed next and signed with it. A folder that has a repository or a proposal is refused.
+// A program on simulated time marks the root demo; none other does.
 func Init(f federation.Folder, o InitOptions, now time.Time) error {
 	if err := vacant(f); err != nil {
 		return err
@@ -52,7 +53,7 @@ func Init(f federation.Folder, o InitOptions, now time.Time) error {
 		return fmt.Errorf("instance: %w", err)
 	}
 	root := metadata.Root(seconds(now.Add(RootLife)))
-	mark := federation.Mark{Instance: o.Instance, Demo: o.Demo, Bodies: map[string]countersign.BodyName{}}
+	mark := federation.Mark{Instance: o.Instance, Demo: clock.Simulated, Bodies: map[string]countersign.BodyName{}}
 	for i, b := range o.Bodies {
 		pub, err := keys.PublicKeyText(b.Key).Parse()
 		if err != nil {

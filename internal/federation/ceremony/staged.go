@@ -129,6 +129,9 @@ func (p *proposal) judgeRoot(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := mark.Admit(); err != nil {
+		return err
+	}
 	for _, role := range []string{metadata.ROOT, metadata.TARGETS} {
 		got := r.Roles[role]
 		if got == nil || len(got.KeyIDs) != len(mark.Bodies) || got.Threshold < majority(len(mark.Bodies)) || got.Threshold > len(mark.Bodies) {
@@ -210,8 +213,11 @@ func (p *proposal) judgeBodies(d *countersign.Directory) error {
 	if err != nil {
 		return err
 	}
-	if d.Instance != mark.Instance || d.Demo != mark.Demo {
-		return p.bad("instance and demo: the document says %q and %t, its root %q and %t", d.Instance, d.Demo, mark.Instance, mark.Demo)
+	if d.Instance != mark.Instance {
+		return p.bad("instance: the document says %q, its root %q", d.Instance, mark.Instance)
+	}
+	if mark.Demo && !d.Demo {
+		return p.bad("demo: the root is of a demonstration on simulated time, and the document does not say so: label it")
 	}
 	named := map[string]bool{}
 	for i, b := range d.Bodies {

@@ -182,7 +182,13 @@ func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logge
 	})
 	return portal.New(portal.Options{
 		Member: c.Member, URL: c.URL, Subject: people, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
-		Clock: now, Logger: logger, Place: place,
+		Clock: now, Logger: logger, Place: place, Policy: func() ([]byte, error) {
+			view, err := p.directory.Current()
+			if err != nil {
+				return nil, err
+			}
+			return []byte(view.PolicyText(logsOf(view.Document())...)), nil
+		},
 	})
 }
 

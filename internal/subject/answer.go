@@ -79,7 +79,7 @@ type problem struct {
 // WriteProblem renders an error for a program. It tells the code and the message, which hold no personal data.
 func WriteProblem(w http.ResponseWriter, err error) {
 	code := countersign.CodeOf(err)
-	p := problem{Type: "about:blank", Title: countersign.MessageOf(err), Status: statusOf(code), Code: code}
+	p := problem{Type: "about:blank", Title: countersign.MessageOf(err), Status: StatusOf(code), Code: code}
 	if code == countersign.CodeInternal {
 		p.Code = "internal"
 	}
@@ -88,7 +88,8 @@ func WriteProblem(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(p)
 }
 
-func statusOf(code countersign.Code) int {
+// StatusOf is the HTTP status of an error's code.
+func StatusOf(code countersign.Code) int {
 	switch code {
 	case countersign.CodeUnauthenticated, countersign.CodeSignature:
 		return http.StatusUnauthorized

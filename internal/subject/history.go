@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"countersign.dev/countersign"
@@ -20,6 +21,28 @@ type Person struct {
 	Expires time.Time // when the person's token ends, and the session with it
 	session *identity.Session
 	token   string
+
+	mu   sync.Mutex
+	view *View // on record, for the pages that are read now
+}
+
+// viewEvery is how long one record of a view stands for the pages that follow: a look at one's own history is a sitting, not a page.
+const viewEvery = 5 * time.Minute
+
+// view gives the record of the view that the person's pages belong to, making one where the last is old. Nothing is asked of any gateway before it is durable.
+func (p *Portal) view(ctx context.Context, k *known, person *Person) (*View, error) {
+	person.mu.Lock()
+	defer person.mu.Unlock()
+	now := p.o.Clock.Now()
+	if v := person.view; v != nil && now.Sub(v.at) < viewEvery {
+		return v, nil
+	}
+	v, err := recordView(ctx, p.o.Log, p.o.Member, person.Subject, k.doc.Version, now)
+	if err != nil {
+		return nil, err
+	}
+	person.view = v
+	return v, nil
 }
 
 // PortalOptions are the parts of a portal: all are due but Patience.
@@ -144,7 +167,7 @@ func (p *Portal) History(ctx context.Context, person *Person, q HistoryQuery) (*
 		return nil, err
 	}
 	now := p.o.Clock.Now()
-	view, err := recordView(ctx, p.o.Log, p.o.Member, person.Subject, k.doc.Version, now)
+	view, err := p.view(ctx, k, person)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +187,40 @@ func (p *Portal) History(ctx context.Context, person *Person, q HistoryQuery) (*
 		h = older
 	}
 	return h, nil
+}
+
+// Walk gives a history page by page, newest first, until visit returns false, the end, or an error. All pages belong to one view.
+func (p *Portal) Walk(ctx context.Context, person *Person, q HistoryQuery, visit func(*History) bool) error {
+	if q.Limit == 0 {
+		q.Limit = PageLimit
+	}
+	for {
+		h, err := p.History(ctx, person, q)
+		if err != nil {
+			return err
+		}
+		if !visit(h) || !h.More {
+			return ctx.Err()
+		}
+		q.From = h.Next
+	}
+}
+
+// Find gives one use again, from the instant and the identifier under which it was shown.
+func (p *Portal) Find(ctx context.Context, person *Person, at time.Time, id string) (*Use, *History, error) {
+	h, err := p.History(ctx, person, HistoryQuery{Since: at, Until: at, Limit: PageLimit})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, u := range h.Uses {
+		if u.ID == id {
+			return u, h, nil
+		}
+	}
+	if !h.Complete() {
+		return nil, h, countersign.Refuse(countersign.CodeNetwork, "the gateway that holds this entry does not answer now: try again later")
+	}
+	return nil, h, countersign.Refuse(countersign.CodeUnknownService, "no gateway shows this entry any more")
 }
 
 // maxRounds bounds how many pages one query looks through.
@@ -304,8 +361,8 @@ func (s *source) next(horizon countersign.Millis) uint64 {
 	return 0
 }
 
-// Receipt asks a gateway for the proof of one entry of the person's history: a file for `countersign verify` and any C2SP tool. The view is the one whose
-// page showed the entry, recorded again.
+// Receipt asks a gateway for the proof of one entry of the person's history: a file for `countersign verify` and any C2SP tool. It belongs to the
+// view whose page showed the entry.
 func (p *Portal) Receipt(ctx context.Context, person *Person, member countersign.MemberID, name countersign.GatewayName, index uint64) (*countersign.Receipt, error) {
 	k, err := p.directory.known()
 	if err != nil {
@@ -316,7 +373,7 @@ func (p *Portal) Receipt(ctx context.Context, person *Person, member countersign
 		return nil, countersign.Refuse(countersign.CodeUnknownMember, "the directory knows no such gateway")
 	}
 	now := p.o.Clock.Now()
-	view, err := recordView(ctx, p.o.Log, p.o.Member, person.Subject, k.doc.Version, now)
+	view, err := p.view(ctx, k, person)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ const viewLife = 3653 * 24 * time.Hour
 // View is one look of a person at their own history, on the portal's record.
 type View struct {
 	ID      countersign.ExchangeID
+	at      time.Time
 	receipt *countersign.Receipt
 }
 
@@ -54,7 +55,7 @@ func recordView(ctx context.Context, log *ledger.Log, portal countersign.MemberI
 	if err != nil {
 		return nil, err
 	}
-	return &View{ID: id, receipt: placed.Receipt(text, salt[:])}, nil
+	return &View{ID: id, at: now, receipt: placed.Receipt(text, salt[:])}, nil
 }
 
 // checkView verifies that a portal has this view of this person on record: a leaf of kind view, promised by the portal's own log, whose commitment its

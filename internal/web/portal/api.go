@@ -19,9 +19,12 @@ type entryRef struct {
 
 // The kinds of handles.
 const (
-	handleCursor  = "cursor"
-	handleReceipt = "receipt"
-	handleEntry   = "entry"
+	handleCursor   = "cursor"
+	handleReceipt  = "receipt"
+	handleEntry    = "entry"
+	handlePolicy   = "policy"
+	handleYear     = "year"
+	handleRegister = "register"
 )
 
 // apiHistory is a history for a program.
@@ -93,13 +96,7 @@ func (s *Server) apiUses(w http.ResponseWriter, r *http.Request, one *session) e
 	}
 	n := &names{doc: doc, lang: s.language(r)}
 	out := apiHistory{View: h.View, At: h.At, Complete: h.Complete(), Uses: []apiUse{}}
-	for _, m := range h.Members {
-		a := apiMember{Member: m.Member, Name: n.member(m.Member), Gateway: m.Gateway, State: stateOf(m), Entries: m.Entries, Size: m.Size, Millis: m.Took.Milliseconds()}
-		if m.Problem != nil {
-			a.Problem = countersign.MessageOf(m.Problem)
-		}
-		out.Members = append(out.Members, a)
-	}
+	out.Members = apiMembers(n, h.Members)
 	for _, u := range h.Uses {
 		out.Uses = append(out.Uses, apiUseOf(one, n, u))
 	}
@@ -107,6 +104,17 @@ func (s *Server) apiUses(w http.ResponseWriter, r *http.Request, one *session) e
 		out.Older = one.handle(handleCursor, cursorRef{Cursor: h.Next})
 	}
 	return writeJSON(w, out)
+}
+
+func apiMembers(n *names, members []subject.MemberState) (out []apiMember) {
+	for _, m := range members {
+		a := apiMember{Member: m.Member, Name: n.member(m.Member), Gateway: m.Gateway, State: stateOf(m), Entries: m.Entries, Size: m.Size, Millis: m.Took.Milliseconds()}
+		if m.Problem != nil {
+			a.Problem = countersign.MessageOf(m.Problem)
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 func (s *Server) apiQuery(r *http.Request, one *session) (q subject.HistoryQuery, err error) {

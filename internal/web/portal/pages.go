@@ -3,6 +3,7 @@ package portal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,12 +17,44 @@ import (
 )
 
 // pages adds the routes of pages.
-func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseWriter, *http.Request) error), own func(string, personal)) {
+func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseWriter, *http.Request) error), own func(string, personalHandler)) {
 	mux.Handle("GET "+web.AssetPath, s.o.Assets)
+	open("GET "+page.PathHome+"{$}", s.home)
+	open("GET "+page.PathLogin, s.home)
+	open("GET "+page.PathHelp, s.help)
 	open("GET "+page.PathLanguage, s.chooseLanguage)
 	own("GET "+page.PathTimeline, s.timeline)
 	own("POST "+page.PathTimeline, s.narrow)
 	own("GET "+page.PathTimelinePage, s.timelinePage)
+	own("GET "+page.PathEntry, s.entry)
+	own("GET "+page.PathPolicy, s.policyFile)
+	own("GET "+page.PathYear, s.year)
+	own("GET "+page.PathYearOf, s.yearOf)
+	own("GET "+page.PathCatalogue, s.catalogue)
+	own("GET "+page.PathExport, s.export)
+	own("GET "+page.PathExportFile, s.exportFile)
+	own("GET "+page.PathExportPrint, s.exportPrint)
+	open("/", func(http.ResponseWriter, *http.Request) error {
+		return countersign.Refuse(countersign.CodeUnknownService, "there is no page at this address")
+	})
+}
+
+// home is the login, or the way on for whoever is logged in.
+func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
+	if _, ok := s.sessions.find(cookieOf(r, s.sessionCookie()), s.o.Clock.Now()); ok {
+		http.Redirect(w, r, page.PathTimeline, http.StatusSeeOther)
+		return nil
+	}
+	lang := s.language(r)
+	v := page.Login{SignedOut: r.URL.Query().Has("signedout"), Expired: r.URL.Query().Has("expired")}
+	for _, i := range s.issuers {
+		name := i.Name.In(lang)
+		if name == "" {
+			name = i.Issuer
+		}
+		v.Issuers = append(v.Issuers, page.Issuer{Handle: issuerHandle(i), Name: name})
+	}
+	return s.render(w, r, http.StatusOK, page.LoginPage(s.frame(r, nil, ""), v))
 }
 
 // component is what a page's constructor gives: templ.Component.
@@ -82,11 +115,48 @@ func (s *Server) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 
 // fail renders an error once: for a program as a problem document, for a person as a page. Whoever is not logged in is sent to the login.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	now := s.o.Clock.Now()
+	reference := countersign.NewExchangeID(now).String()
 	code := countersign.CodeOf(err)
-	attrs := []any{slog.String("code", code.String()), slog.String("error", countersign.MessageOf(err))}
-	if code == countersign.CodeInternal || code == countersign.CodeStore {
-		attrs = append(attrs, slog.Any("cause", err))
+	attrs := []any{slog.String("id", reference), slog.String("code", code.String()), slog.String("error", countersign.MessageOf(err))}
+	var refused *countersign.Refusal
+	if errors.As(err, &refused) && refused.Cause() != nil {
+		attrs = append(attrs, slog.String("cause", refused.Cause().Error()))
 	}
 	s.o.Logger.InfoContext(r.Context(), "request not served", attrs...)
-	subject.WriteProblem(w, err)
+	switch {
+	case wantsJSON(r):
+		subject.WriteProblem(w, err)
+		return
+	case errors.Is(err, errLoggedOut):
+		to := page.PathHome
+		if cookieOf(r, s.sessionCookie()) != "" {
+			s.setCookie(w, s.sessionCookie(), "", -1)
+			to += "?expired=1"
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	v := page.Problem{Status: subject.StatusOf(code), Code: code, Kind: problemKind(r, code), Detail: countersign.MessageOf(err), Reference: reference}
+	one, _ := s.sessions.find(cookieOf(r, s.sessionCookie()), now)
+	if err := s.render(w, r, v.Status, page.ProblemPage(s.frame(r, one, ""), v)); err != nil {
+		subject.WriteProblem(w, err)
+	}
+}
+
+func problemKind(r *http.Request, code countersign.Code) page.ProblemKind {
+	if strings.HasPrefix(r.URL.Path, page.PathLogin) && code != countersign.CodeBudget && code != countersign.CodeBusy {
+		return page.ProblemLogin
+	}
+	switch code {
+	case countersign.CodeUnknownService, countersign.CodeUnknownMember:
+		return page.ProblemNotFound
+	case countersign.CodeAccessDenied:
+		return page.ProblemExpired
+	case countersign.CodeBudget:
+		return page.ProblemTooMany
+	case countersign.CodeBusy, countersign.CodeNetwork, countersign.CodeStaleDirectory, countersign.CodeStore, countersign.CodeMaintenance, countersign.CodeNoQuorum:
+		return page.ProblemUnavailable
+	}
+	return page.ProblemInternal
 }

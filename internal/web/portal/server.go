@@ -22,7 +22,8 @@ type Options struct {
 	URL       string // where people reach it, for instance https://my.example
 	Subject   *subject.Portal
 	Directory subject.Directory
-	Clients   []Client // one at least
+	Clients   []Client               // one at least
+	Policy    func() ([]byte, error) // the directory's logs and witnesses, as C2SP tlog-policy
 	Locales   *web.Locales
 	Assets    *web.Assets
 	Clock     clock.Clock
@@ -87,7 +88,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 			}
 		})
 	}
-	own := func(pattern string, h personal) { open(pattern, s.loggedIn(h)) }
+	own := func(pattern string, h personalHandler) { open(pattern, s.loggedIn(h)) }
 	open("POST "+page.PathLogin, s.beginLogin)
 	open("GET "+PathCallback, s.endLogin)
 	own("POST "+page.PathLogout, s.logout)
@@ -97,11 +98,11 @@ func (s *Server) routes(mux *http.ServeMux) {
 	s.pages(mux, open, own)
 }
 
-// personal handles a request of somebody who is logged in.
-type personal func(http.ResponseWriter, *http.Request, *session) error
+// personalHandler handles a request of somebody who is logged in.
+type personalHandler func(http.ResponseWriter, *http.Request, *session) error
 
 // loggedIn finds the session, holds its rate, and wants the form's token on everything that changes something.
-func (s *Server) loggedIn(next personal) func(http.ResponseWriter, *http.Request) error {
+func (s *Server) loggedIn(next personalHandler) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		now := s.o.Clock.Now()
 		one, ok := s.sessions.find(cookieOf(r, s.sessionCookie()), now)

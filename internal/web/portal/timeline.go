@@ -98,9 +98,7 @@ func (s *Server) showTimeline(w http.ResponseWriter, r *http.Request, one *sessi
 		return err
 	}
 	v.Asked = h.At
-	for _, m := range h.Members {
-		v.Sources = append(v.Sources, page.Source{Agency: n.member(m.Member), State: stateOf(m), Entries: m.Entries})
-	}
+	v.Sources = sourcesOf(n, h)
 	v.From, v.Until = at.From, at.From+len(h.Uses)-1
 	v.Total = v.Until
 	for _, u := range h.Uses {

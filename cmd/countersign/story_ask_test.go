@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"countersign.dev/countersign/demo/country"
 	"countersign.dev/countersign/demo/law"
 	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/xroad"
@@ -158,4 +161,53 @@ func cmdRaw(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stderr(), err)
 	}
 	_, _ = ts.Stdout().Write(bytes.ReplaceAll(back, []byte("\r\n"), []byte("\n")))
+}
+
+// cmdAwaitCode: "await-code CODE QUESTION…" puts a question again and again until it is refused with the code; CODE "-" waits for an answer.
+func cmdAwaitCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await-code CODE QUESTION…")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	want := strings.TrimPrefix(args[0], "-")
+	ts.Check(until(ctx, func() error {
+		req, err := questionOf(storyOf(ts).d, args[1:])
+		if err != nil {
+			return err
+		}
+		a, err := put(req)
+		if err == nil && a.Code != want {
+			err = fmt.Errorf("HTTP %d, code %q", a.Status, a.Code)
+		}
+		return err
+	}))
+}
+
+// cmdWalk: "walk N QUESTION…" puts a question about one person after another, "PERSON" in it standing for each in turn, and prints how many
+// were answered and how the first that was not was refused, as one JSON object.
+func cmdWalk(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: walk N QUESTION…")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	s := storyOf(ts)
+	atlas, err := country.Open(s.d.path("registers"))
+	ts.Check(err)
+	answered, refused := 0, &asked{}
+	for _, pin := range atlas.PINs[:n] {
+		question := slices.Clone(args[1:])
+		for i := range question {
+			question[i] = strings.ReplaceAll(question[i], "PERSON", string(pin))
+		}
+		req, err := questionOf(s.d, question)
+		ts.Check(err)
+		if refused, err = put(req); err != nil || refused.Error != "" {
+			ts.Check(err)
+			break
+		}
+		answered++
+	}
+	ts.Check(json.NewEncoder(ts.Stdout()).Encode(map[string]any{"answered": answered, "refused": refused}))
 }

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"countersign.dev/countersign"
 	"countersign.dev/countersign/demo/country"
 )
 
@@ -45,23 +47,31 @@ func testFederation(ctx context.Context, dir string, plan demoPlan) (*demoFile, 
 	return d, f, err
 }
 
-// cmdFederation: "federation MUN POP": makes a federation in $WORK/fed whose directory names every agency of the country and whose processes
-// are those of the agencies named. It sets $FED, for each agency its client address $MUN, $MUN_CONFIG, $MUN_TOKEN (a file) and $MUN_FOLDER, and
+// cmdFederation: "federation MUN POP [-- PATH OP JSON…]": makes a federation in $WORK/fed whose directory names every agency of the country and
+// whose processes are those of the agencies named; changes to its law are written as for edit. It sets $FED, for each agency its client address $MUN, $MUN_CONFIG, $MUN_TOKEN (a file) and $MUN_FOLDER, and
 // for each of the cast $APPLICANT, $APPLICANT_CASE, $DRIVER_PLATE and the like.
 func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 	s := storyOf(ts)
-	if neg || len(args) == 0 || s.d != nil {
-		ts.Fatalf("usage: federation AGENCY…, once")
+	parts := splitWords(args, "--")
+	if neg || len(parts) == 0 || len(parts) > 2 || s.d != nil {
+		ts.Fatalf("usage: federation AGENCY… [-- PATH OP JSON…], once")
 	}
-	ts.Check(s.found(args))
+	plan := demoPlan{agencies: parts[0]}
+	if len(parts) == 2 {
+		plan.amend = func(d *countersign.Directory) { ts.Check(amend(d, parts[1])) }
+	}
+	ts.Check(s.found(plan))
 	ts.Setenv("FED", s.d.dir)
 	ts.Setenv("POLICY", s.d.Policy)
+	ts.Setenv("TOMORROW", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)) //nolint:forbidigo // the demo's time is the machine's
 	for code, m := range s.d.Members {
 		ts.Setenv(code, m.Client)
 		ts.Setenv(code+"_CONFIG", m.Config)
 		ts.Setenv(code+"_TOKEN", m.TokenFile)
 		ts.Setenv(code+"_ADMIN", m.Admin)
 		ts.Setenv(code+"_PUBLIC", m.Public)
+		ts.Setenv(code+"_PEER", m.Peer)
+		ts.Setenv(code+"_REGISTER", m.Register)
 		ts.Setenv(code+"_FOLDER", filepath.Dir(m.Config))
 	}
 	vars, err := castVars(s.cast)
@@ -71,8 +81,24 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func (s *story) found(agencies []string) (err error) {
-	s.d, s.fleet, err = testFederation(context.Background(), filepath.Join(s.env.WorkDir, "fed"), demoPlan{agencies: agencies})
+// amend changes a document as edit does.
+func amend(d *countersign.Directory, changes []string) error {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	if text, err = editText(text, changes); err != nil {
+		return err
+	}
+	changed, err := countersign.ParseDirectory(text)
+	if err == nil {
+		*d = *changed
+	}
+	return err
+}
+
+func (s *story) found(plan demoPlan) (err error) {
+	s.d, s.fleet, err = testFederation(context.Background(), filepath.Join(s.env.WorkDir, "fed"), plan)
 	if err != nil {
 		return err
 	}
@@ -162,12 +188,12 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdHalt: "halt PART…" ends parts in order.
+// cmdHalt: "halt [PART…]" ends parts in order; none named are all.
 func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
 	list, err := storyOf(ts).parts(args)
 	ts.Check(err)
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: halt PART…")
+	if neg {
+		ts.Fatalf("usage: halt [PART…]")
 	}
 	for _, p := range list {
 		p.stop()

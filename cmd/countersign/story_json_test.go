@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,4 +114,87 @@ func wanted(got any, value string) any {
 		return value
 	}
 	return v
+}
+
+// cmdEdit: "edit FROM TO PATH OP JSON [PATH OP JSON…]" changes a JSON document. A path is keys, indices and key=value, which finds an element
+// of a list; the ops are = to set, + to append to a list, and - to remove, whose value is ignored.
+func cmdEdit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args)%3 != 2 {
+		ts.Fatalf("usage: edit FROM TO PATH =|+|- JSON…")
+	}
+	text, err := editText([]byte(ts.ReadFile(args[0])), args[2:])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
+}
+
+func editText(text []byte, changes []string) ([]byte, error) {
+	var doc any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	for change := range slices.Chunk(changes, 3) {
+		var value any
+		if len(change) < 3 {
+			return nil, fmt.Errorf("%w: PATH OP JSON", errUsage)
+		}
+		if err := json.Unmarshal([]byte(change[2]), &value); err != nil {
+			return nil, fmt.Errorf("%s: %w", change[0], err)
+		}
+		next, err := edited(doc, strings.Split(change[0], "|"), change[1], value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", change[0], err)
+		}
+		doc = next
+	}
+	return json.MarshalIndent(doc, "", "  ")
+}
+
+// edited gives the document with one change.
+func edited(doc any, path []string, op string, value any) (any, error) {
+	if len(path) == 0 {
+		switch op {
+		case "=":
+			return value, nil
+		case "+":
+			list, ok := doc.([]any)
+			if !ok && doc != nil {
+				return nil, fmt.Errorf("%w: no list stands there", errUsage)
+			}
+			return append(list, value), nil
+		}
+		return nil, fmt.Errorf("%w: no operation %q", errUsage, op)
+	}
+	if m, ok := doc.(map[string]any); ok {
+		if len(path) == 1 && op == "-" {
+			delete(m, path[0])
+			return m, nil
+		}
+		next, err := edited(m[path[0]], path[1:], op, value)
+		m[path[0]] = next
+		return m, err
+	}
+	list, ok := doc.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%w: nothing stands there", errUsage)
+	}
+	i := slices.IndexFunc(list, func(e any) bool { return named(e, path[0]) })
+	if n, err := strconv.Atoi(path[0]); err == nil {
+		i = n
+	}
+	if i < 0 || i >= len(list) {
+		return nil, fmt.Errorf("%w: no element %s", errUsage, path[0])
+	}
+	if len(path) == 1 && op == "-" {
+		return slices.Delete(list, i, i+1), nil
+	}
+	next, err := edited(list[i], path[1:], op, value)
+	list[i] = next
+	return list, err
+}
+
+// named reports whether an element is an object with the key and value of "key=value".
+func named(element any, text string) bool {
+	key, value, ok := strings.Cut(text, "=")
+	m, isMap := element.(map[string]any)
+	return ok && isMap && fmt.Sprint(m[key]) == value
 }

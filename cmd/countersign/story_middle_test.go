@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -446,7 +447,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 
 // until waits until a condition holds, or says why it does not.
 func until(ctx context.Context, holds func() error) error {
-	tick := time.NewTicker(25 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := holds()
@@ -459,4 +460,29 @@ func until(ctx context.Context, holds func() error) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// cmdAwaitLog: "await-log PART REGEXP" waits until a line of the part's output matches.
+func cmdAwaitLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await-log PART REGEXP")
+	}
+	list, err := storyOf(ts).parts(args[:1])
+	ts.Check(err)
+	re, err := regexp.Compile("(?m)^.*" + args[1] + ".*$")
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	ts.Check(until(ctx, func() error {
+		text, err := os.ReadFile(list[0].log)
+		if err != nil {
+			return err
+		}
+		line := re.Find(text)
+		if line == nil {
+			return fmt.Errorf("%s has not written %s:\n%s", args[0], args[1], tail(list[0].log))
+		}
+		fmt.Fprintf(ts.Stdout(), "%s\n", line)
+		return nil
+	}))
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// raceDetector reports that this binary carries the race detector.
+const raceDetector = true

@@ -1,23 +1,225 @@
 package gallery
 
 import (
+	"time"
+
 	"github.com/a-h/templ"
 
+	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/web/page"
 )
 
 // Pages lists every page in every state.
 func Pages() []Page {
+	var out []Page
+	for _, part := range [][]Page{entrance(), timelines(), entries(), overviews(), casePages(), consentPages(), rest(), problems()} {
+		out = append(out, part...)
+	}
+	return out
+}
+
+// show makes a page of a view model that is made anew for each language.
+func show[V any](name, shows string, draw func(page.Frame, V) templ.Component, model func(speaker) V) Page {
+	return Page{Name: name, Shows: shows, Render: func(f page.Frame) templ.Component { return draw(f, model(speaker{f})) }}
+}
+
+// given makes a model of a value that is the same in each language.
+func given[V any](v V) func(speaker) V { return func(speaker) V { return v } }
+
+func (p Page) with(adapt func(*page.Frame)) Page {
+	p.adapt = adapt
+	return p
+}
+
+func nobody(f *page.Frame) { f.Person, f.Cases, f.Consents, f.Expires = "", 0, 0, time.Time{} }
+
+func flashed(what page.Flash) func(*page.Frame) { return func(f *page.Frame) { f.Flash = what } }
+
+func in(s page.Section) func(*page.Frame) { return func(f *page.Frame) { f.Section = s } }
+
+func entrance() []Page {
+	login := func(change func(*page.Login)) func(speaker) page.Login {
+		return func(s speaker) page.Login {
+			v := page.Login{CaseCode: true, Issuers: []page.Issuer{{Handle: "i1", Name: s.in(text("Milli kimlik xidməti", "National identity service", "Национальная служба идентификации"))}}}
+			change(&v)
+			return v
+		}
+	}
 	return []Page{
-		{Name: "timeline", Shows: "a year's first page", Render: func(f page.Frame) templ.Component { return page.TimelinePage(f, speaker{f}.timeline()) }},
+		show("login", "before signing in", page.LoginPage, login(func(*page.Login) {})).with(nobody),
+		show("login-error", "a wrong case code", page.LoginPage, login(func(v *page.Login) { v.Errors = page.FieldErrors{"code": "code-wrong"} })).with(nobody),
+		show("login-expired", "the session has ended", page.LoginPage, login(func(v *page.Login) { v.Expired = true })).with(nobody),
+		show("login-out", "signed out, without case codes", page.LoginPage, login(func(v *page.Login) { v.SignedOut, v.CaseCode = true, false })).with(nobody),
 	}
 }
 
-// addresses and prefixes lead the portal's addresses to pages of the gallery.
-var addresses = map[string]string{
-	page.PathHome: "timeline", page.PathTimeline: "timeline",
+func timelines() []Page {
+	at := in(page.SectionTimeline)
+	return []Page{
+		show("timeline", "a year's first page", page.TimelinePage, speaker.timeline).with(at),
+		show("timeline-partial", "members that are slow or dead", page.TimelinePage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Sources, v.Days = s.sources(true), v.Days[:3]
+			return v
+		}).with(at),
+		show("timeline-invalid", "a member whose answer does not hold", page.TimelinePage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Sources[4].State, v.Sources[5].State = page.SourceInvalid, page.SourceRefused
+			v.Days = []page.Day{{Date: now, Items: []page.Item{{Entries: []page.Entry{s.failedProofEntry()}}}}}
+			return v
+		}).with(at),
+		show("timeline-filtered", "a search", page.TimelinePage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Filter.Agency, v.Filter.Refused, v.Filter.From = "c4", true, "2026-01-01"
+			v.Days, v.Total, v.Refused, v.From, v.Until, v.Older = v.Days[1:2], 4, 4, 1, 4, ""
+			return v
+		}).with(at),
+		show("timeline-filter-error", "a search with dates that do not fit", page.TimelinePage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Filter.From, v.Filter.Until, v.Filter.Search = "2026-02-30", "2025-12-01", "tax"
+			v.Filter.Errors = page.FieldErrors{"from": "date", "until": "date-order"}
+			v.Days = nil
+			return v
+		}).with(at),
+		show("timeline-empty", "nobody has asked yet", page.TimelinePage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Days, v.Total, v.Refused, v.Older = nil, 0, 0, ""
+			return v
+		}).with(at),
+	}
 }
 
-var prefixes = map[string]string{}
+func entries() []Page {
+	at := in(page.SectionTimeline)
+	return []Page{
+		show("entry", "a use with relatives and a decision", page.EntryPage, speaker.benefitDetail).with(at),
+		show("entry-refused", "a refused attempt with a case on it", page.EntryPage, speaker.refusedDetail).with(at),
+		show("entry-emergency", "an emergency, not yet witnessed or reviewed", page.EntryPage, speaker.emergencyDetail).with(at),
+		show("entry-warrant", "a court's order, opened after its delay", page.EntryPage, speaker.warrantDetail).with(at),
+		show("entry-failing", "a proof that fails, and sides that differ", page.EntryPage, speaker.failingDetail).with(at),
+		show("entry-relative", "shown as a relative, one side only, no proof", page.EntryPage, speaker.relativeDetail).with(at),
+		show("entry-self", "the person's own look, not checked", page.EntryPage, speaker.selfDetail).with(at),
+		show("entry-destroyed", "a record whose time is over", page.EntryPage, speaker.oldDetail).with(at),
+	}
+}
 
-var suffixes = map[string]string{}
+func overviews() []Page {
+	return []Page{
+		show("year", "a year with refusals", page.YearPage, speaker.year).with(in(page.SectionYear)),
+		show("year-empty", "a year without uses", page.YearPage, given(page.Year{Year: 2024, Later: "y2025"})).with(in(page.SectionYear)),
+		show("held", "the catalogue, with members missing", page.CataloguePage, speaker.catalogue).with(in(page.SectionCatalogue)),
+		show("own-data", "one's own data", page.OwnDataPage, speaker.ownData).with(in(page.SectionCatalogue)),
+		show("own-data-failed", "a register that does not answer", page.OwnDataPage, func(s speaker) page.OwnData {
+			return page.OwnData{Register: s.in(veh), Holder: s.in(veh), Handle: "reg1", Asked: now, Failed: countersign.CodeNetwork}
+		}).with(in(page.SectionCatalogue)),
+		show("own-data-empty", "a register that holds nothing", page.OwnDataPage, func(s speaker) page.OwnData {
+			return page.OwnData{Register: s.in(veh), Holder: s.in(veh), Handle: "reg1", Asked: now, Empty: true}
+		}).with(in(page.SectionCatalogue)),
+	}
+}
+
+func casePages() []Page {
+	at := in(page.SectionCases)
+	newCase := func(kind page.CaseKind, wrong bool) func(speaker) page.NewCase {
+		return func(s speaker) page.NewCase { return s.newCase(kind, wrong) }
+	}
+	return []Page{
+		show("cases", "cases in several states", page.CasesPage, speaker.cases).with(at),
+		show("cases-code", "the first case of somebody without an identifier", page.CasesPage, func(s speaker) page.Cases {
+			return page.Cases{Code: "K7QX 2M9D 41TA", Cases: []page.CaseSummary{s.caseSummary(page.CaseOpen)}}
+		}).with(flashed(page.FlashCaseOpened)),
+		show("cases-empty", "no cases", page.CasesPage, given(page.Cases{})).with(at),
+		show("case-open", "waiting for the agency", page.CasePage, speaker.openCase).with(at),
+		show("case-answered", "answered, may be appealed", page.CasePage, speaker.answeredCase).with(at),
+		show("case-errors", "a form that came back", page.CasePage, func(s speaker) page.Case {
+			c := s.answeredCase()
+			c.Errors = page.FieldErrors{"appeal": "text"}
+			return c
+		}).with(at),
+		show("case-overdue", "silence", page.CasePage, speaker.overdueCase).with(at),
+		show("case-appealed", "with the independent body", page.CasePage, speaker.appealedCase).with(at),
+		show("case-upheld", "a correction won on appeal", page.CasePage, speaker.upheldCase).with(at),
+		show("object", "objecting to a use", page.NewCasePage, newCase(page.CaseObject, false)).with(at),
+		show("object-errors", "an objection that came back", page.NewCasePage, newCase(page.CaseObject, true)).with(at),
+		show("correct", "asking for a correction", page.NewCasePage, newCase(page.CaseCorrect, false)).with(at),
+		show("correct-errors", "a request that came back", page.NewCasePage, newCase(page.CaseCorrect, true)).with(at),
+	}
+}
+
+func consentPages() []Page {
+	at := in(page.SectionConsents)
+	view := func(state page.ConsentState, change func(speaker, *page.ConsentView)) func(speaker) page.ConsentView {
+		return func(s speaker) page.ConsentView {
+			v := page.ConsentView{Consent: s.consent(state)}
+			change(s, &v)
+			return v
+		}
+	}
+	nothing := func(speaker, *page.ConsentView) {}
+	return []Page{
+		show("consents", "asked, given, ended", page.ConsentsPage, speaker.consents).with(at),
+		show("consents-empty", "none", page.ConsentsPage, given(page.Consents{})).with(flashed(page.FlashConsentWithdrawn)),
+		show("consent-pending", "a preview of exactly what would leave", page.ConsentPage, view(page.ConsentPending, nothing)).with(at),
+		show("consent-error", "given without having ticked", page.ConsentPage, view(page.ConsentPending, func(_ speaker, v *page.ConsentView) { v.Errors = page.FieldErrors{"sure": "sure"} })).with(at),
+		show("consent-given", "a consent that holds, with its use", page.ConsentPage, view(page.ConsentGiven, func(s speaker, v *page.ConsentView) { v.Entries = []page.Entry{s.consentUse()} })).with(at),
+		show("consent-ended", "withdrawn", page.ConsentPage, view(page.ConsentWithdrawn, nothing)).with(at),
+	}
+}
+
+func rest() []Page {
+	return []Page{
+		show("notices", "contact terms that work", page.SettingsPage, given(page.Settings{
+			Email: "n…@example.org", EmailState: page.ContactWorks, Frequency: page.FrequencyDaily, Saved: true,
+		})).with(in(page.SectionSettings)),
+		show("notices-errors", "contact terms that came back", page.SettingsPage, given(page.Settings{
+			Email: "narmin", Webhook: "http://example.org", WebhookState: page.ContactFails, EmailState: page.ContactUnconfirmed,
+			Errors: page.FieldErrors{"email": "email", "webhook": "webhook", "frequency": "frequency"},
+		})).with(in(page.SectionSettings)),
+		show("notices-saved", "just saved", page.SettingsPage, given(page.Settings{Frequency: page.FrequencyNever})).with(flashed(page.FlashSettingsSaved)),
+		show("export", "taking the list away", page.ExportPage, func(s speaker) page.Export {
+			return page.Export{Count: 143, Proofs: 143, From: at(365, 9, 0), Until: now, Narrow: true, Sources: s.sources(false)}
+		}),
+		show("print", "every entry, for paper", page.PrintPage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Older, v.Until = "", v.Total
+			return v
+		}),
+		show("help", "what this is, and cannot show", page.HelpPage, func(s speaker) page.Help {
+			return page.Help{DelayCap: 2 * years, Kept: 3653 * days, ReplyIn: 30 * days, AppealIn: 90 * days, Overseer: s.in(dpa), Witnesses: witnesses}
+		}).with(in(page.SectionHelp)),
+	}
+}
+
+func problems() []Page {
+	problem := func(kind page.ProblemKind, change func(*page.Problem)) Page {
+		v := page.Problem{Kind: kind}
+		change(&v)
+		return show("problem-"+string(kind), "an error page", page.ProblemPage, given(v))
+	}
+	nothing := func(*page.Problem) {}
+	return []Page{
+		problem(page.ProblemNotFound, nothing), problem(page.ProblemExpired, nothing).with(nobody), problem(page.ProblemForbidden, nothing),
+		problem(page.ProblemTooMany, func(p *page.Problem) { p.Retry = now.Add(2 * time.Minute) }),
+		problem(page.ProblemUnavailable, func(p *page.Problem) {
+			p.Code, p.Reference, p.Detail = countersign.CodeNoQuorum, exchange.String(), "fewer than 2 organisations have cosigned within 60 s"
+		}),
+		problem(page.ProblemLogin, nothing).with(nobody),
+		problem(page.ProblemInternal, func(p *page.Problem) { p.Reference = exchange.String() }),
+	}
+}
+
+// addresses, prefixes and suffixes lead the portal's addresses to pages of the gallery.
+var addresses = map[string]string{
+	page.PathHome: "timeline", page.PathTimeline: "timeline", page.PathYear: "year", page.PathCatalogue: "held", page.PathCases: "cases",
+	page.PathConsents: "consents", page.PathSettings: "notices", page.PathExport: "export", page.PathExportPrint: "print", page.PathHelp: "help",
+	page.PathLogin: "timeline", page.PathLoginCode: "login-error", page.PathLogout: "login-out", page.PathSettingsRemove: "notices-saved",
+	"/uses/" + "e7074": "entry-refused", "/uses/" + "e7111": "entry-emergency", "/uses/" + "e7185": "entry-failing", "/uses/" + "e8480": "entry-self",
+}
+
+var prefixes = map[string]string{
+	"/uses/": "entry", "/year/": "year", "/held/": "own-data", "/cases/": "case-open", "/consents/": "consent-pending", "/export/": "export",
+}
+
+var suffixes = map[string]string{
+	"object": "object", "correct": "correct", "reply": "case-open", "withdraw": "cases", "appeal": "case-appealed", "end": "consents-empty",
+}

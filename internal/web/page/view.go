@@ -2,6 +2,7 @@ package page
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -247,4 +248,44 @@ func (p Problem) key() string {
 		return string(ProblemUnavailable)
 	}
 	return string(ProblemInternal)
+}
+
+// yearSummary is the year in a sentence or two: what the chart says.
+func (f Frame) yearSummary(y Year) string {
+	released, refused := y.uses()
+	if released+refused == 0 {
+		return f.T("year.none")
+	}
+	text := f.N("year.summary", released)
+	if refused > 0 {
+		text += " " + f.N("year.summary.refused", refused)
+	}
+	return text
+}
+
+// path is where the form of a new case is sent.
+func (n NewCase) path() string {
+	if n.Kind == CaseCorrect {
+		return PathCorrect
+	}
+	return PathObject
+}
+
+// consentLine is what matters of a consent in a list.
+func (f Frame) consentLine(c Consent) string {
+	switch c.State {
+	case ConsentPending:
+		return f.T("consent.line.pending", "Date", f.Locale.Date(c.Asked))
+	case ConsentGiven:
+		return f.N("consent.line.given", c.Uses, "Date", f.Locale.Date(c.Until))
+	}
+	return f.T("consent.line.ended", "Date", f.Locale.Date(c.Changed))
+}
+
+// radioID names a choice; the first has the group's own name, so that an error leads to it.
+func radioID(name string, i int) string {
+	if i == 0 {
+		return name
+	}
+	return name + "-" + strconv.Itoa(i+1)
 }

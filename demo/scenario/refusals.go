@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/demo/country"
 	"countersign.dev/countersign/demo/law"
 	"countersign.dev/countersign/internal/xroad"
 )
@@ -32,7 +33,13 @@ func (s *script) tax(what string, code countersign.Code, spoil func(*question)) 
 // authority: no purpose, no basis, no grant, no cell, no mandate, no official.
 func (s *script) authority() []question {
 	who := s.anyone()
+	cast := &s.People.Cast
 	file := func(q question) question { q.file = "CASE-1"; return q }
+	benefit := func(person country.PIN, file country.CaseID) question {
+		q := s.about(string(person), law.SOC, law.POP, "person", "benefit-decision", 100)
+		q.file = string(file)
+		return q
+	}
 	refused := func(q question, what string, code countersign.Code) question {
 		q.what, q.want.code = what, code
 		return q
@@ -50,6 +57,9 @@ func (s *script) authority() []question {
 		refused(s.about(who, law.MUN, law.VEH, "vehicles", "property-tax", 100), "a blank cell of the matrix", countersign.CodeForbiddenCell),
 		refused(s.about(who, law.MUN, law.CLN, "records", "property-tax", 100), "health records for a tax", countersign.CodeForbiddenCell),
 		refused(s.about(who, law.SOC, law.POP, "person", "benefit-decision", 100), "no case where one is due", countersign.CodeNoMandate),
+		refused(benefit(cast.Neighbour.PIN, cast.Applicant.Case), "somebody else's case", countersign.CodeMandateInvalid),
+		refused(benefit(cast.FormerApplicant.PIN, cast.FormerApplicant.Case), "a case that is closed", countersign.CodeMandateInvalid),
+		refused(benefit(cast.Bystander.PIN, cast.UnknownCase), "a case that was invented", countersign.CodeMandateInvalid),
 		refused(s.about(who, law.CLN, law.CLN, "records", "treatment", 100), "no consent", countersign.CodeNoMandate),
 		refused(s.about(who, law.CLN, law.POP, "family", "vital-interests", 100), "an emergency that nobody declared", countersign.CodeNoMandate),
 		refused(file(s.about(who, law.POL, law.POP, "family", "criminal-investigation", 100)), "an official who is not identified well enough", countersign.CodeAssurance),

@@ -108,7 +108,7 @@ func (s *script) ordinary() [][]question {
 	all = append(all, s.open()...)
 	out := each(all...)
 	for i := range 5 {
-		out = append(out, s.benefit(string(s.People.Cast.Applicant.PIN), 5*i))
+		out = append(out, s.benefit(i))
 	}
 	return append(out, s.move(s.anyone()))
 }
@@ -125,13 +125,13 @@ func (s *script) programme() (all []question) {
 
 // benefit is one decision of the social fund: all that it needs about the applicant, under the applicant's case, which its register confirms to each
 // provider.
-func (s *script) benefit(person string, n int) (chain []question) {
+func (s *script) benefit(n int) (chain []question) {
 	for _, ask := range []struct{ of, code, lacks string }{
 		{law.POP, "person", "photoDigest"}, {law.POP, "residence", ""}, {law.POP, "family", "surname"}, {law.VEH, "vehicles", "plate"},
 		{law.MUN, "property", "parcel"}, {law.SOC, "benefits", "openedOn"},
 	} {
-		q := s.about(person, law.SOC, ask.of, ask.code, "benefit-decision", n)
-		q.file, q.want.lacks = string(s.People.Cast.Applicant.Case), ask.lacks
+		q := s.about(string(s.People.Cast.Applicant.PIN), law.SOC, ask.of, ask.code, "benefit-decision", 5*n)
+		q.file, q.want = string(s.People.Cast.Applicant.Case), want{status: 200, lacks: ask.lacks}
 		chain = append(chain, q)
 	}
 	return chain

@@ -202,6 +202,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	provider := exchange.NewProvider(g, registers)
 	desk := newDesk(g, directory, identity.NewVerifier(issuersOf(directory), nil, now), signer)
 	consumer := exchange.NewConsumer(g, c.authenticate(), exchange.Officials{}, dialer(cert))
+	provider.Cases = consumer
 	go func() {
 		if err := directory.Run(ctx); err != nil {
 			logger.Error("the directory is no longer followed", "error", err.Error())

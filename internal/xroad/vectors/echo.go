@@ -1,8 +1,11 @@
 package vectors
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +24,7 @@ type Received struct {
 	Header     http.Header `json:"header"` // with Host, Content-Length and Transfer-Encoding as they came
 	Body       []byte      `json:"body"`   // its first 64 KiB
 	BodyLength int         `json:"body_length"`
+	BodySHA256 string      `json:"body_sha256"` // of the whole body, in hexadecimal
 }
 
 // HeaderMark and ParamMark carry a vector's mark to a service: the header where unknown headers pass, the parameter of the query elsewhere.
@@ -92,12 +96,14 @@ func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(r.TransferEncoding) > 0 {
 		got.Header["Transfer-Encoding"] = r.TransferEncoding
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer))
+	var kept bytes.Buffer
+	digest := sha256.New()
+	n, err := io.Copy(io.MultiWriter(digest, &first{&kept, maxKeptBody}), r.Body)
 	if err != nil {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return
 	}
-	got.BodyLength, got.Body = len(body), body[:min(len(body), maxKeptBody)]
+	got.BodyLength, got.Body, got.BodySHA256 = int(n), kept.Bytes(), hex.EncodeToString(digest.Sum(nil))
 	e.remember(got, r.Header.Get(HeaderMark), query.Get(ParamMark))
 	e.act(w, r, query.Get("do"), got)
 }
@@ -204,7 +210,7 @@ func (e *Echo) account(w http.ResponseWriter, got Received) {
 }
 
 func summary(got Received) map[string]any {
-	return map[string]any{"method": got.Method, "target": got.Target, "body_length": got.BodyLength, "body": string(got.Body)}
+	return map[string]any{"method": got.Method, "target": got.Target, "body_length": got.BodyLength, "body_sha256": got.BodySHA256, "body": string(got.Body)}
 }
 
 // person is the record of a made-up person; whoever asks, it holds more than any purpose needs.
@@ -216,6 +222,22 @@ func person(pin string) map[string]any {
 		"residence":   map[string]any{"street": "7 Garden Street", "settlement": "Demoabad"},
 		"religion":    "not for any asker",
 	}
+}
+
+// first keeps the beginning of what is written to it.
+type first struct {
+	to   io.Writer
+	left int
+}
+
+// Write implements io.Writer.
+func (f *first) Write(p []byte) (int, error) {
+	n, err := f.to.Write(p[:min(len(p), f.left)])
+	f.left -= n
+	if err != nil {
+		return n, err
+	}
+	return len(p), nil
 }
 
 type zeros struct{}

@@ -10,11 +10,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"countersign.dev/countersign/demo/country"
 	"countersign.dev/countersign/demo/law"
 	"countersign.dev/countersign/demo/registers"
+	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/xroad/vectors"
 )
 
@@ -49,7 +49,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	if c.Pair {
 		plan.agencies = []string{law.MUN, law.POP}
 	}
-	begun := time.Now() //nolint:forbidigo // how long a person waited, for the person
+	begun := clock.Default().Now()
 	d, err := buildDemo(ctx, dir, plan, progress)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	if err := d.notePIDs(f); err != nil {
 		return err
 	}
-	progress(fmt.Sprintf("up after %.1f s", time.Since(begun).Seconds())) //nolint:forbidigo // see above
+	progress(fmt.Sprintf("up after %.1f s", clock.Default().Now().Sub(begun).Seconds()))
 	switch {
 	case c.Once:
 		return c.once(ctx, s, d, f)

@@ -258,12 +258,6 @@ func openDirectory(root, url, folder string, now clock.Clock, logger *slog.Logge
 	return federation.OpenClient(federation.ClientOptions{URL: url, Root: text, Folder: folder, Clock: now, Log: logger, Every: directoryPoll})
 }
 
-// hostEvery is how often the host looks for newly approved versions and signatures to renew.
-const hostEvery = 5 * time.Second
-
-// directoryPoll is how often gateways ask for a newer directory: removals act within a minute.
-const directoryPoll = 20 * time.Second
-
 // registers opens the adapters of the member's services.
 func (c *gatewayConfig) registers(ctx context.Context) (map[countersign.ServiceID]register.Register, error) {
 	out := map[countersign.ServiceID]register.Register{}

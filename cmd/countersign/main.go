@@ -36,6 +36,7 @@ type cli struct {
 
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
+	simulation
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version."`

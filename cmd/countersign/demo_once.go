@@ -216,6 +216,7 @@ func (p *performance) receipts(ctx context.Context, all []scenario.Exchange) {
 	defer cancel()
 	next := make(chan scenario.Exchange)
 	client := &http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections() // a gateway that stops waits for connections on which nothing was asked yet
 	var wg sync.WaitGroup
 	for range receiptFetchers {
 		wg.Go(func() {

@@ -200,8 +200,10 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		return err
 	}
 	provider := exchange.NewProvider(g, registers)
-	desk := newDesk(g, directory, identity.NewVerifier(issuersOf(directory), nil, now), signer)
-	consumer := exchange.NewConsumer(g, c.authenticate(), exchange.Officials{}, dialer(cert))
+	verifier := identity.NewVerifier(issuersOf(directory), nil, now)
+	desk := newDesk(g, directory, verifier, signer)
+	g.Authorities = authorities(exchange.NewPublished())
+	consumer := exchange.NewConsumer(g, c.authenticate(), officialsOf(c.Member, verifier, directory), dialer(cert))
 	provider.Cases = consumer
 	go func() {
 		if err := directory.Run(ctx); err != nil {

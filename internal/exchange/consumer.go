@@ -26,12 +26,6 @@ type Consumer struct {
 	slots   chan struct{}
 }
 
-// Officials establishes who asks. The zero value takes the agency's word (assurance asserted).
-type Officials struct {
-	// Verify checks an OpenID Connect token and gives the official's identifier and role, or refuses. Nil refuses every token.
-	Verify func(ctx context.Context, token string) (id, role string, err error)
-}
-
 // NewConsumer makes a consumer over a prepared gateway; dial gives the pinned transport of a provider's gateway.
 func NewConsumer(g *Gateway, auth Authenticate, officials Officials, dial Dial) *Consumer {
 	return &Consumer{Gateway: g, Authenticate: auth, Officials: officials, peers: newPeers(dial), started: g.now(), slots: make(chan struct{}, MaxInFlight)}
@@ -62,7 +56,7 @@ func (c *Consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer q.body.close()
-	if err := c.check(rules, q); err != nil {
+	if err := c.check(r.Context(), rules, q); err != nil {
 		c.refuseHere(w, r, rules, q, err)
 		return
 	}
@@ -120,14 +114,17 @@ func (c *Consumer) take(r *http.Request, id countersign.ExchangeID) (*rulebook, 
 
 // check refuses what only the consumer can know, or can know as well: a purpose that is no code of the directory, an official who cannot
 // be named, a question about nobody. Everything else the provider decides for itself.
-func (c *Consumer) check(rules *rulebook, q *question) error {
-	if err := c.nameOfficial(q); err != nil { // first, so that a refused purpose has its official on record (A08)
+func (c *Consumer) check(ctx context.Context, rules *rulebook, q *question) error {
+	if err := c.nameOfficial(ctx, q); err != nil { // first, so that a refused purpose has its official on record (A08)
 		return err
 	}
 	if err := c.statePurpose(rules, q); err != nil {
 		return err
 	}
-	return q.findSubject(rules.view)
+	if err := q.findSubject(rules.view); err != nil {
+		return err
+	}
+	return c.checkSelf(rules, q)
 }
 
 // statePurpose reads the coded purpose and legal basis, or takes them from a standing declaration of the directory.
@@ -167,25 +164,6 @@ func (c *Consumer) statePurpose(rules *rulebook, q *question) error {
 		q.basis = ""
 		return countersign.Refuse(countersign.CodeUnknownBasis, "the header %s is not a legal basis of the directory: use one of its codes", HeaderBasis)
 	}
-	return nil
-}
-
-// nameOfficial establishes who asks, and replaces the name by a pseudonym before anything leaves the member.
-func (c *Consumer) nameOfficial(q *question) error {
-	stated, err := one(q.header, HeaderOfficial)
-	if err != nil {
-		return err
-	}
-	name := q.head.UserID
-	if stated != "" {
-		name = stated
-	}
-	canonical := mandate.CanonicalOfficial(name)
-	if canonical == "" {
-		q.official = countersign.Official{Assurance: countersign.AssuranceAutomated}
-		return nil
-	}
-	q.official = countersign.Official{Pseudonym: c.pseudonym(canonical, q.target.Service.MemberID), Assurance: countersign.AssuranceAsserted}
 	return nil
 }
 

@@ -136,6 +136,9 @@ func (c *Consumer) reserveFound(ctx context.Context, rules *rulebook, q *questio
 	}
 	about := *q
 	about.subject = person
+	if err := c.checkSelf(rules, &about); err != nil {
+		return err
+	}
 	budgets := c.budgets(rules.consumerBudgets(&about), countersign.SideConsumer)
 	if len(budgets) == 0 {
 		return nil

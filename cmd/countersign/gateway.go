@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -88,12 +89,21 @@ func initGateway(ctx context.Context, c *gatewayConfig, url, public string) (*co
 	if err != nil {
 		return nil, err
 	}
-	text, err := keys.EncodePublicKey(sign.Public())
+	// The log's key signs answers too, together with the promise for each one's record; the other key signs questions.
+	var signs []string
+	logKey, err := countersign.ParseLogKey(vkey)
 	if err != nil {
 		return nil, err
 	}
+	for _, pub := range []crypto.PublicKey{sign.Public(), logKey.Public} {
+		text, err := keys.EncodePublicKey(pub)
+		if err != nil {
+			return nil, err
+		}
+		signs = append(signs, string(text))
+	}
 	return &countersign.Gateway{
-		Name: c.Name, URL: url, TLS: []countersign.Pin{countersign.Pin(tlsKey.KeyID())}, Sign: []string{string(text)},
+		Name: c.Name, URL: url, TLS: []countersign.Pin{countersign.Pin(tlsKey.KeyID())}, Sign: signs,
 		Log: countersign.Log{VKey: vkey, URL: public},
 	}, nil
 }
@@ -225,6 +235,9 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 
 // signWindow is how long signatures may gather under load; a gateway at rest does not wait.
 const signWindow = 300 * time.Microsecond
+
+// commitWindow is how long records may gather under load for one commit; a gateway at rest does not wait.
+const commitWindow = 500 * time.Microsecond
 
 const gcPercent = 300
 

@@ -45,7 +45,8 @@ func (p logParts) config(s ledger.Store, now clock.Clock, logger *slog.Logger) (
 		return ledger.Config{}, err
 	}
 	return ledger.Config{
-		Store: s, Origin: p.origin, Key: key, TagKeys: tags, MonthKeys: filepath.Join(p.keys, keyExpiry), Clock: now, Logger: logger, SignWindow: signWindow,
+		Store: s, Origin: p.origin, Key: key, TagKeys: tags, MonthKeys: filepath.Join(p.keys, keyExpiry), Clock: now, Logger: logger,
+		SignWindow: signWindow, CommitWindow: commitWindow,
 	}, nil
 }
 

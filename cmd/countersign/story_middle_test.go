@@ -322,7 +322,7 @@ func (m *middle) sign(p *passed) error {
 		return err
 	}
 	profile, err := httpsig.NewProfile(httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: []httpsig.Component{
-		{Name: "content-digest"}, {Name: "@status"}, {Name: "countersign-answer"}, {Name: "countersign-receipt"}, {Name: "x-road-request-hash"}, {Name: "x-road-request-id"},
+		{Name: "content-digest"}, {Name: "@status"}, {Name: "countersign-answer"}, {Name: "x-road-request-hash"}, {Name: "x-road-request-id"},
 	}})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/mandate"
 	"countersign.dev/countersign/internal/xroad"
@@ -31,8 +32,10 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 		digest = sum[:]
 	}
 	entry := p.entry(q, a, salt, digest, d, countersign.LeafExchange)
-	var err error
-	if out.outcome == countersign.OutcomeReleased {
+	h := out.header.Clone()
+	h["Content-Digest"] = []string{httpsig.DigestContent(out.body).String()}
+	signed, err := p.prepare(h, q, a, out.status, p.profiles.response, &entry)
+	if err == nil && out.outcome == countersign.OutcomeReleased {
 		err = p.recordOthers(ctx, q, a, d, out.others)
 	}
 	var placed *ledger.Placed
@@ -43,7 +46,12 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 		p.notRecorded(ctx, w, q, err)
 		return
 	}
-	p.send(ctx, w, q, a, placed, out)
+	seal(w.Header(), h, signed, placed)
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(out.body))}
+	w.WriteHeader(out.status)
+	if q.method != http.MethodHead {
+		_, _ = w.Write(out.body) // a lost connection is the consumer's to close: its intent is open
+	}
 	p.Metrics.answered(out.outcome, p.now().Sub(a.Answered.Time()))
 }
 
@@ -107,40 +115,31 @@ func (p *Provider) notRecorded(ctx context.Context, w http.ResponseWriter, q *qu
 	p.writeRefusal(w, err, id, xroad.NewFault(xroad.ServerProxy, p.Style, err, id).Status)
 }
 
-// send signs and writes what was recorded.
-func (p *Provider) send(ctx context.Context, w http.ResponseWriter, q *question, a *answering, placed *ledger.Placed, out *outgoing) {
-	h := w.Header()
-	for n, v := range out.header {
-		h[n] = v
-	}
-	h["Content-Digest"] = []string{httpsig.DigestContent(out.body).String()}
-	if err := p.seal(ctx, h, q, a, placed, out.status, p.profiles.response); err != nil {
-		p.notRecorded(ctx, w, q, err)
-		return
-	}
-	h["Content-Length"] = []string{strconv.Itoa(len(out.body))}
-	w.WriteHeader(out.status)
-	if q.method != http.MethodHead {
-		_, _ = w.Write(out.body) // a lost connection is the consumer's to close: its intent is open
-	}
-}
-
-// seal adds the headers of an answer and its signature.
-func (p *Provider) seal(ctx context.Context, h http.Header, q *question, a *answering, placed *ledger.Placed, status int, profile *httpsig.Profile) error {
+// prepare completes the headers of an answer but for its receipt, and has it signed together with the promise for its record: by the log's key,
+// under one root, so that neither exists without the other and the consumer checks one signature for both. The receipt is bound to the
+// answer by the statement that both recompute, not by the answer's signature.
+func (p *Provider) prepare(h http.Header, q *question, a *answering, status int, profile *httpsig.Profile, e *ledger.Entry) (httpsig.Prepared, error) {
 	text, err := a.header()
 	if err != nil {
-		return err
+		return httpsig.Prepared{}, err
 	}
 	h[headerAnswer] = []string{text}
-	h[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
 	q.echo().Set(h)
-	h["Date"] = nil // the statement tells the time
-	signed, err := profile.Sign(ctx, p.Signer, httpsig.OfResponse(status, h), p.now())
-	if err != nil {
-		return err
+	signed, err := profile.Prepare(p.Log.Signer(), httpsig.OfResponse(status, h), p.now(), "")
+	if err == nil {
+		e.Also = []keys.Item{{Domain: signed.Domain, Message: signed.Base}}
 	}
-	signed.Set(h)
-	return nil
+	return signed, err
+}
+
+// seal gives an answer its headers with receipt and signature.
+func seal(to, h http.Header, signed httpsig.Prepared, placed *ledger.Placed) {
+	for n, v := range h {
+		to[n] = v
+	}
+	to[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
+	to["Date"] = nil // the statement tells the time
+	signed.Headers(placed.Also[0]).Set(to)
 }
 
 // writeRefusal writes what nobody signed: the other gateway learns the code and the message, and keeps no receipt.

@@ -10,6 +10,7 @@ import (
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/mandate"
 	"countersign.dev/countersign/internal/register"
 	"countersign.dev/countersign/internal/xroad"
@@ -28,20 +29,20 @@ func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rul
 	a := p.answering(rules, q, d, out)
 	a.Streamed, a.Headers = true, headersDigest(out.status, out.header)
 	salt := countersign.JoinSalt(q.opening.Half, a.Half)
-	placed, err := p.append(ctx, p.entry(q, a, salt, nil, d, countersign.LeafRelease), d)
+	release := p.entry(q, a, salt, nil, d, countersign.LeafRelease)
+	head := out.header.Clone()
+	signed, err := p.prepare(head, q, a, out.status, p.profiles.stream, &release)
+	var placed *ledger.Placed
+	if err == nil {
+		placed, err = p.append(ctx, release, d)
+	}
 	if err != nil {
 		p.notRecorded(ctx, w, q, err)
 		return
 	}
 	h := w.Header()
-	for n, v := range out.header {
-		h[n] = v
-	}
+	seal(h, head, signed, placed)
 	h["Trailer"] = []string{"Content-Digest, " + headerTrailerSignature}
-	if err := p.seal(ctx, h, q, a, placed, out.status, p.profiles.stream); err != nil {
-		p.notRecorded(ctx, w, q, err)
-		return
-	}
 	w.WriteHeader(out.status)
 	digest := sha256.New()
 	if _, err := io.CopyBuffer(io.MultiWriter(w, digest), ans.Body, make([]byte, streamBuffer)); err != nil {

@@ -45,7 +45,7 @@ type profiles struct {
 //
 // SPEC: docs/spec/protocol.md, "The signed request" and "The signed answer".
 func newProfiles() (p profiles, err error) {
-	common := []httpsig.Component{{Name: "@status"}, {Name: "countersign-answer"}, {Name: "countersign-receipt"}, {Name: "x-road-request-hash"}, {Name: "x-road-request-id"}}
+	common := []httpsig.Component{{Name: "@status"}, {Name: "countersign-answer"}, {Name: "x-road-request-hash"}, {Name: "x-road-request-id"}}
 	specs := []struct {
 		to   **httpsig.Profile
 		spec httpsig.Spec

@@ -133,6 +133,9 @@ func (l *Log) entry(e Entry) (*op, error) {
 	if e.Leaf == nil {
 		return nil, countersign.Refuse(countersign.CodeInternal, "an entry lacks its leaf")
 	}
+	if len(e.Also) > maxAlso || e.Unpromised && len(e.Also) > 0 {
+		return nil, countersign.Refuse(countersign.CodeInternal, "an entry has %d messages to sign with its promise: at most %d, and none without a promise", len(e.Also), maxAlso)
+	}
 	if e.CloseIntent && e.Exchange == (countersign.ExchangeID{}) {
 		return nil, countersign.Refuse(countersign.CodeInternal, "an entry that closes an intent lacks its exchange id")
 	}
@@ -155,7 +158,7 @@ func (l *Log) entry(e Entry) (*op, error) {
 		}
 		row.Expires = month
 	}
-	return &op{row: row, hash: hash, closes: e.CloseIntent, unpromised: e.Unpromised}, nil
+	return &op{row: row, hash: hash, closes: e.CloseIntent, also: e.Also, unpromised: e.Unpromised}, nil
 }
 
 // maxLeaf is what an entry bundle can hold.

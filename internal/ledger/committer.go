@@ -21,6 +21,8 @@ const (
 	maxBatch = keys.MaxGroup
 	// maxQueue is how many operations may wait: beyond it the log pushes back.
 	maxQueue = 16 * maxBatch
+	// maxAlso is how many messages may be signed with one promise.
+	maxAlso = 3
 	// maxSigning is how many committed batches may wait for their signature.
 	maxSigning = 16
 )
@@ -35,6 +37,7 @@ type op struct {
 	closes     bool
 	placed     Placed
 	unpromised bool
+	also       []keys.Item // signed with the promise
 
 	done chan error // capacity 1
 }
@@ -340,22 +343,35 @@ func causeOf(err error) error {
 // sign makes the promises of committed entries, a batch under one signature.
 func (c *committer) sign() {
 	for ops := range c.signing {
-		items := make([]keys.Item, len(ops))
-		for i, o := range ops {
-			p := countersign.Promise{Origin: c.log.origin, Index: o.row.Index, Leaf: countersign.Digest(o.hash), Time: o.row.At}
-			o.placed = Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: o.row.Leaf, Time: p.Time, Promise: p.Encode()}
-			items[i] = keys.Item{Domain: countersign.DomainReceipt, Message: o.placed.Promise}
-		}
-		sigs, err := c.log.signer.SignMany(context.Background(), items)
-		if err != nil {
-			err = fmt.Errorf("the record is durable, but its promise could not be signed: %w", err)
-			c.log.logger.Error("signing promises", slog.Any("error", err), slog.Any("cause", causeOf(err)))
-		}
-		for i, o := range ops {
-			if err == nil {
-				o.placed.Signature = sigs[i]
+		for len(ops) > 0 {
+			var items []keys.Item
+			n := 0
+			for n < len(ops) && len(items)+1+len(ops[n].also) <= keys.MaxGroup {
+				o := ops[n]
+				p := countersign.Promise{Origin: c.log.origin, Index: o.row.Index, Leaf: countersign.Digest(o.hash), Time: o.row.At}
+				o.placed = Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: o.row.Leaf, Time: p.Time, Promise: p.Encode()}
+				items = append(append(items, keys.Item{Domain: countersign.DomainReceipt, Message: o.placed.Promise}), o.also...)
+				n++
 			}
-			o.done <- err
+			c.signGroup(ops[:n], items)
+			ops = ops[n:]
 		}
+	}
+}
+
+// signGroup signs the promises of some entries, and what is to be signed with them, under one root.
+func (c *committer) signGroup(ops []*op, items []keys.Item) {
+	sigs, err := c.log.signer.SignMany(context.Background(), items)
+	if err != nil {
+		err = fmt.Errorf("the record is durable, but its promise could not be signed: %w", err)
+		c.log.logger.Error("signing promises", slog.Any("error", err), slog.Any("cause", causeOf(err)))
+	}
+	for _, o := range ops {
+		if err == nil {
+			k := 1 + len(o.also)
+			o.placed.Signature, o.placed.Also = sigs[0], sigs[1:k:k]
+			sigs = sigs[k:]
+		}
+		o.done <- err
 	}
 }

@@ -292,6 +292,9 @@ func (l *Log) Origin() countersign.LogOrigin { return l.origin }
 // VerifierKey is the log's verifier key in signed-note form.
 func (l *Log) VerifierKey() string { return l.vkey }
 
+// Signer signs with the log's key, each message by itself or in a group; Entry.Also signs without a wait of its own.
+func (l *Log) Signer() *keys.BatchSigner { return l.signer }
+
 // Size is the number of leaves that are durable.
 func (l *Log) Size() uint64 { return l.committer.current().Size() }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/ugorji/go/codec"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/keys"
 )
 
 // Record is the private part of a leaf: what the member itself keeps of its side of an exchange. It is sealed under a key of its own,
@@ -111,6 +112,7 @@ type Entry struct {
 	Tag         countersign.SubjectTag // zero where there is no subject
 	Expires     time.Time              // when the record is destroyed: with the month that this lies in; due where there is a record
 	CloseIntent bool                   // the intent of Exchange is closed by this entry
+	Also        []keys.Item            // messages to sign with the promise, under the same root: at most three
 	Unpromised  bool                   // nobody outside is owed a promise for it: Placed comes without one, and costs no signature
 }
 
@@ -120,8 +122,9 @@ type Placed struct {
 	LeafHash  countersign.Digest
 	Leaf      []byte // encoded
 	Time      countersign.Millis
-	Promise   []byte // encoded countersign.Promise
-	Signature []byte // countersign.TreeSignature of Promise under countersign.DomainReceipt
+	Promise   []byte   // encoded countersign.Promise
+	Signature []byte   // countersign.TreeSignature of Promise under countersign.DomainReceipt
+	Also      [][]byte // the signatures of Entry.Also, in order, by the log's key
 }
 
 // Receipt is the promise as a file; statement and salt may be nil for a party that is not to know them.

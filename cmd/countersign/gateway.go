@@ -221,6 +221,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		}
 	}()
 	go consumer.Recover(ctx)
+	defer context.AfterFunc(ctx, consumer.CloseIdle)()
 	clientTLS, err := c.clientTLS()
 	if err != nil {
 		return err

@@ -202,7 +202,7 @@ func (c *Consumer) close(ctx context.Context, q *question, end closing) (*ledger
 	}
 	placed, err := c.Log.Append(ctx, ledger.Entry{
 		Leaf: leaf, Exchange: q.id, Tag: c.tag(end.statement.Subject), Record: record,
-		CloseIntent: end.kind != countersign.LeafRelease, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
+		CloseIntent: end.kind != countersign.LeafRelease || end.outcome == countersign.OutcomeNotAccepted, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
 	if err != nil {
 		c.logFailure(ctx, "the consumer's record is not durable: nothing is handed over", q.id.String(), err)

@@ -100,27 +100,32 @@ func (c *Consumer) closeIntent(ctx context.Context, rules *rulebook, o ledger.Op
 	if st.Subject == "" {
 		st.Subject = a.Subject
 	}
-	if promise != nil && !c.promised(rules, st, salt, promise, signature) {
-		// What the provider says of the exchange is not what its log promised: its word is not kept as proof.
-		promise, signature, why = nil, nil, countersign.Refuse(countersign.CodeNoReceipt, "the provider's status does not fit its receipt")
+	kind := countersign.LeafExchange
+	if promise != nil {
+		if kind = c.promised(rules, st, salt, promise, signature); kind == 0 {
+			// What the provider says of the exchange is not what its log promised: its word is not kept as proof.
+			kind, promise, signature = countersign.LeafExchange, nil, nil
+			why = countersign.Refuse(countersign.CodeNoReceipt, "the provider's status does not fit its receipt")
+		}
 	}
 	_, err = c.close(ctx, q, closing{
-		statement: st, salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: countersign.OutcomeNotAccepted,
+		statement: st, salt: salt, half: a.Half, kind: kind, outcome: countersign.OutcomeNotAccepted,
 		why: why, promise: promise, signature: signature,
 	})
 	return err
 }
 
-// promised reports whether a provider's log has promised its leaf for the statement, of a whole answer or of the beginning of a streamed one.
-func (c *Consumer) promised(rules *rulebook, st *countersign.Statement, salt countersign.Salt, promise, signature []byte) bool {
+// promised gives the kind of leaf that a provider's log has promised for the statement, of a whole answer or of the beginning of a streamed one;
+// zero where it has promised neither.
+func (c *Consumer) promised(rules *rulebook, st *countersign.Statement, salt countersign.Salt, promise, signature []byte) countersign.LeafKind {
 	for _, gw := range rules.view.Gateways(st.Service.MemberID) {
 		for _, kind := range []countersign.LeafKind{countersign.LeafExchange, countersign.LeafRelease} {
 			if c.checkReceipt(gw, &received{salt: salt, promise: promise, signature: signature}, st, kind) == nil {
-				return true
+				return kind
 			}
 		}
 	}
-	return false
+	return 0
 }
 
 // askStatus asks a provider's gateway for its part of the statement and its receipt. CodeUnknownService means that it has no record.

@@ -54,6 +54,15 @@ func (p *peers) of(g *Gateway, gw *federation.Gateway) *http.Transport {
 	return t
 }
 
+// CloseIdle closes connections to other gateways that nothing uses, so that neither side waits for them when it stops.
+func (c *Consumer) CloseIdle() {
+	c.peers.mu.Lock()
+	defer c.peers.mu.Unlock()
+	for _, t := range c.peers.by {
+		t.CloseIdleConnections()
+	}
+}
+
 // send makes the intent durable, signs the question, calls the provider, and sees the intent closed whatever comes.
 func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook, q *question) {
 	gw, err := c.provider(rules, q)

@@ -275,6 +275,6 @@ func (c *courtDesk) act(ctx context.Context, a *warrantAct, do func(*courtWarran
 func (c *courtDesk) list(context.Context, *struct{}) (*[]*courtWarrant, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := slices.Clone(c.warrants)
+	out := append([]*courtWarrant{}, c.warrants...)
 	return &out, nil
 }

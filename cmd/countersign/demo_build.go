@@ -39,6 +39,7 @@ type demoFile struct {
 	Echo      *demoPart             `json:"echo,omitempty"`
 	Portal    *demoPortal           `json:"portal,omitempty"`
 	Identity  *demoPart             `json:"identity,omitempty"` // OpenID Connect provider
+	Offices   map[string]demoOffice `json:"offices,omitempty"`  // court and overseer, by member code
 	Upstream  string                `json:"upstream,omitempty"` // of the benchmark's service, in a pair
 	PID       int                   `json:"pid,omitempty"`
 
@@ -95,6 +96,7 @@ type demoPlan struct {
 	agencies []string // member codes
 	upstream string   // of the bench service; makes a pair without registers
 	portal   bool     // with the people's portal and an identity provider
+	offices  []string // member codes of court and overseer
 
 	// amend changes the law of the country before the bodies sign it; nil leaves it as it is.
 	amend func(*countersign.Directory)
@@ -102,6 +104,7 @@ type demoPlan struct {
 
 // buildDemo makes the federation in an empty folder, or finds the one that is there.
 func buildDemo(ctx context.Context, dir string, plan demoPlan, progress func(string)) (*demoFile, error) {
+	plan = plan.settle()
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -161,7 +164,7 @@ const longStage = 20000
 // planDemo chooses names and ports.
 func planDemo(dir string, plan demoPlan) (*demoFile, error) {
 	doc := law.Document(clock.Default().Now())
-	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2 + portalAddresses)
+	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2 + portalAddresses + officeAddresses*len(plan.offices))
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +190,7 @@ func planDemo(dir string, plan demoPlan) (*demoFile, error) {
 	if plan.portal {
 		d.planPortal(next)
 	}
+	d.planOffices(plan.offices, next)
 	d.Policy = d.path("policy.txt")
 	return d, nil
 }
@@ -220,6 +224,9 @@ func (d *demoFile) found(ctx context.Context, plan demoPlan) error {
 	if err := d.foundPortal(ctx, doc); err != nil {
 		return err
 	}
+	if err := d.foundOffices(ctx, doc); err != nil {
+		return err
+	}
 	vkey, err := beginLog(ctx, d.directoryCmd().logParts(), "demo")
 	if err != nil {
 		return err
@@ -228,13 +235,7 @@ func (d *demoFile) found(ctx context.Context, plan demoPlan) error {
 	if err := d.sign(doc, descriptions); err != nil {
 		return err
 	}
-	logs := []countersign.Log{doc.Log}
-	for _, m := range doc.Members {
-		for _, gw := range m.Gateways {
-			logs = append(logs, gw.Log)
-		}
-	}
-	return federation.WriteFile(d.Policy, []byte(federation.PolicyText(doc, logs...)))
+	return federation.WriteFile(d.Policy, []byte(federation.PolicyText(doc, logsOf(doc)...)))
 }
 
 func (d *demoFile) directoryCmd() *directoryServeCmd {
@@ -461,6 +462,7 @@ func (d *demoFile) fleetOf(self string) (*fleet, error) {
 		add("identity", d.Identity.URL+"/healthz", "demo-identity", "--dir", d.dir, "--listen", address(d.Identity.URL))
 		add("portal", d.Portal.Admin+"/readyz", "portal", "run", "--config", d.Portal.Config)
 	}
+	d.officeParts(add)
 	for code, m := range d.Members {
 		if m.Register != "" {
 			add("register-"+folderOf(code), m.Register+"/healthz", "demo-register", "--agency", code, "--dir", d.path("registers"), "--listen", address(m.Register))

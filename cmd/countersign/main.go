@@ -38,6 +38,7 @@ type cli struct {
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
 	simulation
+	DemoLogin    demoLoginCmd    `cmd:"" hidden:"" help:"Log in at the demo's identity provider and print the token."`
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version."`

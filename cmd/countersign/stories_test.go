@@ -107,6 +107,9 @@ func TestStories(t *testing.T) {
 			"middle":     cmdMiddle,
 			"replay":     cmdReplay,
 			"nowhere":    cmdNowhere,
+			"login":      cmdLogin,
+			"let":        cmdLet,
+			"volley":     cmdVolley,
 			"raw":        cmdRaw,
 		},
 	})

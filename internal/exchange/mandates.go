@@ -3,6 +3,7 @@ package exchange
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,8 +176,10 @@ func (r *rulebook) consumerBudgets(q *question) []mandate.BudgetSpec {
 	if d.MayAsk() || len(d.Reasons) == 0 {
 		return d.ConsumerBudgets()
 	}
-	if !d.LacksMandateAlone() {
-		return nil // the provider refuses it for more than that
+	u, ok := r.view.Purpose(q.purpose)
+	confirmable := ok && u.CaseRegister != nil && q.head.Issue != "" && slices.Contains(d.Lacks, countersign.MandateRelation)
+	if !d.LacksMandateAlone() || q.mandate == "" && !confirmable {
+		return nil // the provider refuses it too
 	}
 	kind := countersign.MandateNone
 	if presented, err := ParsePresented(q.mandate); q.mandate != "" && err == nil {

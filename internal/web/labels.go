@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
 
 	"countersign.dev/countersign"
 )
@@ -24,7 +27,7 @@ func (l *Localizer) Field(path countersign.FieldPath) string {
 	if group == "" {
 		return name
 	}
-	return group + ": " + lowerFirst(name)
+	return group + ": " + l.Lower(name)
 }
 
 // Fields groups fields for reading. A list that stands beside its elements is left out, since they say as much.
@@ -69,7 +72,7 @@ func (l *Localizer) split(path countersign.FieldPath) (group, name string) {
 		}
 	}
 	for i := 1; i < len(above); i++ {
-		above[i] = lowerFirst(above[i])
+		above[i] = l.Lower(above[i])
 	}
 	return strings.Join(above, ", "), name
 }
@@ -121,11 +124,11 @@ func humanise(p string) string {
 	return b.String()
 }
 
-// lowerFirst lowers the first letter unless the word is written in capitals.
-func lowerFirst(s string) string {
-	r := []rune(s)
-	if len(r) == 0 || (len(r) > 1 && unicode.IsUpper(r[1])) {
+// Lower writes a name as it stands within a sentence: its first letter as the language lowers it, unless the word is written in capitals.
+func (l *Localizer) Lower(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if second, _ := utf8.DecodeRuneInString(s[size:]); !unicode.IsUpper(first) || unicode.IsUpper(second) {
 		return s
 	}
-	return strings.ToLower(string(r[:1])) + string(r[1:])
+	return cases.Lower(l.tag).String(s[:size]) + s[size:]
 }

@@ -762,7 +762,7 @@ func ConsentPage(f Frame, v ConsentView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for _, e := range v.Entries {
-					templ_7745c5c3_Err = item(f, Item{Entries: []Entry{e}}).Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = item(f, Item{Entries: []Entry{e}}, true).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"countersign.dev/countersign"
 )
@@ -27,23 +26,11 @@ func (f Frame) relation(key string) string {
 	return "relation.unknown"
 }
 
-// lowered writes words as they stand within a sentence; words in capitals stay.
-func lowered(words []string) []string {
-	out := slices.Clone(words)
-	for i, w := range out {
-		r := []rune(w)
-		if len(r) > 1 && unicode.IsUpper(r[0]) && !unicode.IsUpper(r[1]) {
-			out[i] = string(unicode.ToLower(r[0])) + string(r[1:])
-		}
-	}
-	return out
-}
-
-// loweredRest is lowered but for the first word, which begins the sentence.
-func loweredRest(words []string) []string {
-	out := lowered(words)
-	if len(words) > 0 {
-		out[0] = words[0]
+// lowered writes words as they stand within a sentence.
+func (f Frame) lowered(words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = f.Locale.Lower(w)
 	}
 	return out
 }

@@ -92,6 +92,7 @@ func TestStories(t *testing.T) {
 			"federation": cmdFederation,
 			"start":      cmdStart,
 			"halt":       cmdHalt,
+			"launch":     cmdLaunch,
 			"kill9":      cmdKill,
 			"await":      cmdAwait,
 			"await-code": cmdAwaitCode,

@@ -188,6 +188,19 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// cmdLaunch: "launch PART…" starts parts and does not wait for them.
+func cmdLaunch(ts *testscript.TestScript, neg bool, args []string) {
+	s := storyOf(ts)
+	list, err := s.parts(args)
+	ts.Check(err)
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: launch PART…")
+	}
+	for _, p := range list {
+		ts.Check(p.start(s.fleet.self))
+	}
+}
+
 // cmdHalt: "halt [PART…]" ends parts in order; none named are all.
 func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
 	list, err := storyOf(ts).parts(args)

@@ -71,7 +71,7 @@ func (s *sharedRegisters) remove() error {
 }
 
 // TestStories plays every story of testdata/script. Each has a federation of its own: real processes of this binary, over real sockets.
-// stories/README beside the scripts says which commands they know.
+// README.md beside the scripts says which commands they know.
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),

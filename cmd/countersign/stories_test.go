@@ -111,6 +111,7 @@ func TestStories(t *testing.T) {
 			"login":      cmdLogin,
 			"let":        cmdLet,
 			"volley":     cmdVolley,
+			"forge":      cmdForge,
 			"raw":        cmdRaw,
 		},
 	})

@@ -2,14 +2,28 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/exchange"
+	"countersign.dev/countersign/internal/keys"
+	"countersign.dev/countersign/internal/mandate"
 )
 
 // cmdLogin: "login VAR CODE [agency=POL] [nonce=N]" logs somebody of the cast in at the demo's identity provider and sets $VAR to the token.
@@ -27,12 +41,22 @@ func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], token)
 }
 
-// cmdLet: "let VAR FILE" sets $VAR to a file's text, trimmed.
+// cmdLet: "let VAR FILE [PATH]" sets $VAR to a file's text, trimmed, or to what stands at the path of its JSON document.
 func cmdLet(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: let VAR FILE")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: let VAR FILE [PATH]")
 	}
-	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+	text := strings.TrimSpace(ts.ReadFile(args[1]))
+	if len(args) == 3 {
+		var doc any
+		ts.Check(json.Unmarshal([]byte(text), &doc))
+		found, ok := at(doc, args[2])
+		if !ok {
+			ts.Fatalf("nothing stands at %s of %s", args[2], text)
+		}
+		text = fmt.Sprint(found)
+	}
+	ts.Setenv(args[0], text)
 }
 
 // cmdVolley: "volley N QUESTION…" puts the same question N times at once, each by itself, and prints how many ended with which code; "ok" is an
@@ -69,4 +93,68 @@ func cmdVolley(ts *testscript.TestScript, neg bool, args []string) {
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
 		fmt.Fprintf(ts.Stdout(), "%s %d\n", code, codes[code])
 	}
+}
+
+// cmdForge: "forge VAR OLD key=FILE [from=DURATION] [court=DIR] [member=ID]" takes the warrant in $OLD, changes when it begins, signs it with the key in
+// the file and sets $VAR. With court, an insider with the court's own keys registers it too, in the log of the court, which must be halted; without, it
+// carries the registration of the old one.
+func cmdForge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: forge VAR OLD key=FILE [from=DURATION] [court=DIR]")
+	}
+	old, err := exchange.ParsePresented(ts.Getenv(args[1]))
+	ts.Check(err)
+	jws, err := jose.ParseSignedCompact(old[0].Warrant, []jose.SignatureAlgorithm{jose.EdDSA})
+	ts.Check(err)
+	var w mandate.Warrant
+	ts.Check(json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &w))
+	var key keys.Signer
+	court := ""
+	for _, a := range args[2:] {
+		name, value, _ := strings.Cut(a, "=")
+		switch name {
+		case "key":
+			key, err = keys.Load(ts.MkAbs(value))
+		case "from":
+			var by time.Duration
+			by, err = time.ParseDuration(value)
+			w.From = mandate.SecondsOf(w.From.Time().Add(by))
+		case "court":
+			court = value
+		default:
+			err = errUsage
+		}
+		ts.Check(err)
+	}
+	token, err := mandate.SignWarrant(key, &w)
+	ts.Check(err)
+	forged := exchange.Presented{Warrant: token, Receipt: old[0].Receipt}
+	if court != "" {
+		forged.Receipt, err = registerAsInsider(court, sha256.Sum256([]byte(token)))
+		ts.Check(err)
+	}
+	header, err := forged.Encode()
+	ts.Check(err)
+	ts.Setenv(args[0], header)
+}
+
+// registerAsInsider writes into a halted court's log with the court's own keys, past its desk.
+func registerAsInsider(dir string, digest countersign.Digest) (receipt *countersign.Receipt, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	o, err := loadOffice(dir)
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(slog.DiscardHandler)
+	directory, err := openDirectory(o.Root, o.Directory, filepath.Join(dir, "data", "directory"), clock.Default(), logger)
+	if err != nil {
+		return nil, err
+	}
+	log, closeLog, err := openLog(ctx, o.logParts(), clock.Default(), logger, prometheus.NewRegistry(), directory)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	return registerIn(ctx, log, clock.Default().Now(), countersign.MandateWarrant, countersign.Commitment(digest), nil)
 }

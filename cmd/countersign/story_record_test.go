@@ -231,7 +231,11 @@ func exchangesBetween(d *demoFile, consumer, provider string) (asked, answered m
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		leaves, err := r.leaves(ctx, stored[0].Index+1)
+		var least uint64
+		if len(stored) > 0 { // the log must show at least what the member itself has
+			least = stored[0].Index + 1
+		}
+		leaves, err := r.leaves(ctx, least)
 		if err != nil {
 			return nil, fmt.Errorf("the log of %s: %w", of, err)
 		}

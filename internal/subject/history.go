@@ -144,11 +144,13 @@ type MemberState struct {
 type source struct {
 	gateway *gateway
 	key     string
-	before  uint64
-	done    bool
+	before  uint64 // where this page begins
+	done    bool   // it has told everything on earlier pages
+	want    bool   // it is to be asked, from cursor on
+	cursor  uint64
 	state   MemberState
 	held    []Held
-	more    bool
+	more    bool // it has older entries than those held
 }
 
 func sourceKey(m countersign.MemberID, g countersign.GatewayName) string {
@@ -229,9 +231,15 @@ const maxRounds = 50
 // page asks for one page and merges it.
 func (p *Portal) page(ctx context.Context, k *known, person *Person, view *View, q HistoryQuery) *History {
 	sources := sourcesOf(k, q.From)
+	begun := p.o.Clock.Now()
 	p.askAll(ctx, sources, person, view, q)
+	m := &merger{known: k, person: person.Subject.Canonical(), now: p.o.Clock.Now()}
+	for m.stuck(sources, q.From) && ctx.Err() == nil && m.now.Sub(begun) < 2*p.o.Patience {
+		// So much lies in one short stretch of time that a page does not reach across it: the next ones are fetched as well.
+		p.askAll(ctx, sources, person, view, q)
+		m.now = p.o.Clock.Now()
+	}
 	h := &History{View: view.ID, At: p.o.Clock.Now(), Next: Cursor{Before: map[string]uint64{}}}
-	m := &merger{known: k, person: person.Subject.Canonical(), now: h.At}
 	horizon := m.horizon(sources)
 	for _, u := range m.merge(sources) {
 		at := countersign.MillisOf(u.Time)
@@ -273,13 +281,14 @@ func sourcesOf(k *known, from Cursor) []*source {
 			before, ok := from.Before[s.key]
 			s.before, s.done = before, ok && before == 0
 		}
+		s.want, s.cursor = !s.done, s.before
 		s.state = MemberState{Member: g.member.ID, Gateway: g.name, Origin: g.log.Origin}
 		out = append(out, s)
 	}
 	return out
 }
 
-// askAll asks every source that has more to say, all at once. It returns when each has answered or the portal's patience is at its end.
+// askAll asks every source that is wanted, all at once. It returns when each has answered or the portal's patience is at its end.
 func (p *Portal) askAll(ctx context.Context, sources []*source, person *Person, view *View, q HistoryQuery) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Patience)
 	defer cancel()
@@ -292,12 +301,12 @@ func (p *Portal) askAll(ctx context.Context, sources []*source, person *Person, 
 	begun := p.o.Clock.Now()
 	waiting := 0
 	for i, s := range sources {
-		if s.done {
+		if !s.want {
 			continue
 		}
 		waiting++
 		go func() {
-			iq := identity.Query{Kind: identity.QueryHistory, Before: s.before, Limit: q.Limit}
+			iq := identity.Query{Kind: identity.QueryHistory, Before: s.cursor, Limit: q.Limit}
 			if !q.Since.IsZero() {
 				iq.Since = max(countersign.MillisOf(q.Since.Add(-slack)), 0)
 			}
@@ -314,7 +323,8 @@ func (p *Portal) askAll(ctx context.Context, sources []*source, person *Person, 
 		case r := <-replies:
 			answered[r.at] = true
 			s := sources[r.at]
-			s.state.Took, s.state.Problem = p.o.Clock.Now().Sub(begun), r.err
+			s.state.Took += p.o.Clock.Now().Sub(begun)
+			s.state.Problem = r.err
 			if r.err == nil {
 				s.take(r.answer)
 			}
@@ -324,18 +334,40 @@ func (p *Portal) askAll(ctx context.Context, sources []*source, person *Person, 
 		break
 	}
 	for i, s := range sources {
-		if !s.done && !answered[i] {
-			s.state.Took = p.o.Clock.Now().Sub(begun)
+		if s.want && !answered[i] {
+			s.state.Took += p.o.Clock.Now().Sub(begun)
 			s.state.Problem = countersign.Refuse(countersign.CodeBusy, "the gateway has not answered within %s", p.o.Patience)
 		}
 	}
 }
 
 func (s *source) take(a *Answer) {
-	s.more, s.state.Entries, s.state.Size = a.More, a.Count, a.Size
+	s.more, s.state.Size = a.More, a.Size
+	s.state.Entries += a.Count
 	for i := range a.Entries {
 		s.held = append(s.held, openEntry(a, &a.Entries[i]))
+		s.cursor = a.Entries[i].Index
 	}
+}
+
+// stuck reports that nothing could be shown although there is more, and marks the sources that hold it back.
+func (m *merger) stuck(sources []*source, from Cursor) bool {
+	horizon := m.horizon(sources)
+	for _, s := range sources {
+		s.want = false
+		for i := range s.held {
+			if at := countersign.MillisOf(s.held[i].at()); at > horizon && (from.IsZero() || at <= from.Until) {
+				return false
+			}
+		}
+	}
+	stuck := false
+	for _, s := range sources {
+		if s.state.Problem == nil && s.more && len(s.held) > 0 {
+			s.want, stuck = true, true
+		}
+	}
+	return stuck
 }
 
 // next is below which index the source's older entries lie, 0 where there are none: those at or before the horizon are yet to be shown. A source that

@@ -100,6 +100,7 @@ func openLog(ctx context.Context, p logParts, now clock.Clock, logger *slog.Logg
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
+	conf.Confirm = true
 	if view, err := directory.Current(); err == nil {
 		conf.Policy = witnessPolicy(view, p.origin)
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	CommitWindow time.Duration
 	// SignWindow is how long promises may gather under load for one signature; see keys.NewBatchSigner. 0 does not wait.
 	SignWindow time.Duration
+	// Confirm has Open ask the witnesses what they hold of the log before it takes a record: see Log.Confirm.
+	Confirm bool
 	// Tick is how often checkpoints are made; 0 means each second.
 	Tick time.Duration
 }
@@ -70,8 +72,11 @@ type Log struct {
 	tickMu    sync.Mutex
 	pruneFrom time.Time // the tick's alone
 
-	haltMu sync.RWMutex
-	halt   error
+	haltMu      sync.RWMutex
+	halt        error
+	unconfirmed error // a restored store waits for its witnesses; ends by itself
+
+	confirmFrom time.Time // the tick's alone
 }
 
 // Names of the settings that make a store this log's.
@@ -136,6 +141,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, cfg.SignWindow); err != nil {
 		return nil, err
 	}
+	if err := l.loadRestored(ctx); err != nil {
+		return nil, errors.Join(err, l.signer.Close(ctx))
+	}
 	l.commitWindow = cfg.CommitWindow
 	l.committer = newCommitter(l, edge, last)
 	if l.publisher, err = newPublisher(ctx, l, cfg); err != nil {
@@ -143,6 +151,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, errors.Join(err, l.signer.Close(ctx))
 	}
 	l.slots = newSlots(l)
+	if cfg.Confirm {
+		l.Confirm(ctx) // before the first slot: a checkpoint of an older store would be a fork
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	tick := cfg.Tick
@@ -313,7 +324,10 @@ func (l *Log) suspend(why error) {
 func (l *Log) suspended() error {
 	l.haltMu.RLock()
 	defer l.haltMu.RUnlock()
-	return l.halt
+	if l.halt != nil {
+		return l.halt
+	}
+	return l.unconfirmed
 }
 
 // Healthy reports why the log takes no records at present, or nil.
@@ -343,7 +357,7 @@ func (l *Log) tick(ctx context.Context) {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}} {
+	}{{"confirmation", l.confirmAgain}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}} {
 		if err := step.do(ctx); err != nil && ctx.Err() == nil {
 			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", causeOf(err)))
 		}

@@ -67,7 +67,7 @@ func (s *slots) tick(ctx context.Context) error {
 	now := s.log.clock.Now()
 	minute := now.Unix() / 60
 	s.mu.Lock()
-	if minute == s.minute || s.closed {
+	if minute == s.minute || s.closed || len(s.waiting) == 0 && s.log.suspended() != nil {
 		s.mu.Unlock()
 		return nil
 	}

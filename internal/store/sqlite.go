@@ -194,6 +194,7 @@ type writer struct {
 	dc          driver.Conn
 	synchronous bool // the connection waits for the disk at each commit
 	statements
+	kept []*statement // those that live as long as the connection
 }
 
 type statements struct {
@@ -321,6 +322,7 @@ func (w *writer) prepareAll() (err error) {
 		if *p.to, err = w.prepare(p.text, p.args); err != nil {
 			return err
 		}
+		w.kept = append(w.kept, *p.to)
 	}
 	return nil
 }
@@ -332,8 +334,14 @@ func (s *SQLite) dropWriter() error {
 	if w == nil {
 		return nil
 	}
-	// The driver's connection is thrown away with the statements that hang on it.
-	err := w.conn.Raw(func(any) error { return driver.ErrBadConn })
+	// The driver's connection is thrown away. SQLite keeps a connection open for as long as a statement hangs on it, so that the write-ahead
+	// log would outlive the process. What the statements' last run failed with has been told.
+	err := w.conn.Raw(func(any) error {
+		for _, st := range w.kept {
+			_ = st.Close()
+		}
+		return driver.ErrBadConn
+	})
 	if errors.Is(err, driver.ErrBadConn) {
 		err = nil
 	}

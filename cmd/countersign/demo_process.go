@@ -22,8 +22,9 @@ import (
 type process struct {
 	name  string
 	args  []string
-	ready string // URL that answers 200 once the part works
-	log   string // file of its output
+	ready string   // URL that answers 200 once the part works
+	log   string   // file of its output
+	env   []string // beside this process's own
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -40,10 +41,10 @@ func (p *process) start(self string) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close() //nolint:errcheck // the child has its own
+	defer out.Close()                     //nolint:errcheck // the child has its own
 	p.cmd = exec.Command(self, p.args...) //nolint:noctx // this very binary; stopped by stop
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = append(os.Environ(), untilEOF+"=1")
+	p.cmd.Env = append(append(os.Environ(), p.env...), untilEOF+"=1")
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		return err

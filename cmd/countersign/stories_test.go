@@ -77,44 +77,55 @@ func TestStories(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			s := &story{env: env}
-			env.Values[storyKey{}] = s
-			env.Defer(func() {
-				if err := s.end(); err != nil {
-					env.T().Log(err)
-					env.T().FailNow()
-				}
-			})
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"federation": cmdFederation,
-			"start":      cmdStart,
-			"halt":       cmdHalt,
-			"launch":     cmdLaunch,
-			"kill9":      cmdKill,
-			"await":      cmdAwait,
-			"await-code": cmdAwaitCode,
-			"await-log":  cmdAwaitLog,
-			"edit":       cmdEdit,
-			"walk":       cmdWalk,
-			"flood":      cmdFlood,
-			"memory":     cmdMemory,
-			"ask":        cmdAsk,
-			"json":       cmdJSON,
-			"record":     cmdRecord,
-			"paired":     cmdPaired,
-			"middle":     cmdMiddle,
-			"replay":     cmdReplay,
-			"nowhere":    cmdNowhere,
-			"login":      cmdLogin,
-			"let":        cmdLet,
-			"volley":     cmdVolley,
-			"forge":      cmdForge,
-			"raw":        cmdRaw,
-		},
+		Setup:               func(env *testscript.Env) error { beginStory(env); return nil },
+		Cmds:                storyCommands(),
 	})
+}
+
+// beginStory gives a script its story, which ends with it.
+func beginStory(env *testscript.Env) *story {
+	s := &story{env: env}
+	env.Values[storyKey{}] = s
+	env.Defer(func() {
+		if err := s.end(); err != nil {
+			env.T().Log(err)
+			env.T().FailNow()
+		}
+	})
+	return s
+}
+
+// storyCommands are what scripts can say beside testscript's own commands.
+func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"federation":   cmdFederation,
+		"start":        cmdStart,
+		"halt":         cmdHalt,
+		"launch":       cmdLaunch,
+		"kill9":        cmdKill,
+		"await":        cmdAwait,
+		"knock":        cmdKnock,
+		"descriptions": cmdDescriptions,
+		"pin":          cmdPin,
+		"await-code":   cmdAwaitCode,
+		"await-log":    cmdAwaitLog,
+		"edit":         cmdEdit,
+		"walk":         cmdWalk,
+		"flood":        cmdFlood,
+		"memory":       cmdMemory,
+		"ask":          cmdAsk,
+		"json":         cmdJSON,
+		"record":       cmdRecord,
+		"paired":       cmdPaired,
+		"middle":       cmdMiddle,
+		"replay":       cmdReplay,
+		"nowhere":      cmdNowhere,
+		"login":        cmdLogin,
+		"let":          cmdLet,
+		"volley":       cmdVolley,
+		"forge":        cmdForge,
+		"raw":          cmdRaw,
+	}
 }
 
 type storyKey struct{}

@@ -27,6 +27,9 @@ type story struct {
 	fleet   *fleet
 	cast    country.Cast
 	middles map[string]*middle
+
+	simulated string    // the binary that keeps simulated time, in the stories that need it
+	founded   time.Time // on the simulated clock
 }
 
 // testFederation builds a federation of some agencies in dir, over a copy of the registers that the run shares.
@@ -74,6 +77,9 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(code+"_REGISTER", m.Register)
 		ts.Setenv(code+"_FOLDER", filepath.Dir(m.Config))
 	}
+	for name, w := range s.d.Witnesses {
+		ts.Setenv("WITNESS_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), w.URL)
+	}
 	vars, err := castVars(s.cast)
 	ts.Check(err)
 	for name, value := range vars {
@@ -98,7 +104,11 @@ func amend(d *countersign.Directory, changes []string) error {
 }
 
 func (s *story) found(plan demoPlan) (err error) {
-	s.d, s.fleet, err = testFederation(context.Background(), filepath.Join(s.env.WorkDir, "fed"), plan)
+	found := testFederation
+	if s.simulated != "" {
+		found = s.foundSimulated
+	}
+	s.d, s.fleet, err = found(context.Background(), filepath.Join(s.env.WorkDir, "fed"), plan)
 	if err != nil {
 		return err
 	}

@@ -130,11 +130,7 @@ func (k *knownLogs) view() *federation.View {
 		return nil
 	}
 	// A witness goes on through an outage of the directory with what it knew last: it only ever attests that logs grow.
-	view, err := k.directory.Current()
-	if err != nil {
-		return nil
-	}
-	return view
+	return k.directory.Latest()
 }
 
 func (k *knownLogs) find(origin countersign.LogOrigin) (witness.KnownLog, bool) {

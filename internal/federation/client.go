@@ -101,6 +101,10 @@ func (c *Client) Current() (*View, error) {
 	return s.view, nil
 }
 
+// Latest gives the view that was compiled last, though it may have expired; nil where there was none. It is for those who watch, such as witnesses.
+// Who decides anything asks [Client.Current].
+func (c *Client) Latest() *View { return c.state.Load().view }
+
 // OnChange adds a function that is called after another document came into force, with the new view, on the polling goroutine. Add hooks before Run and Poll. A
 // fresh signature of the same document is no change.
 func (c *Client) OnChange(hook func(*View)) { c.hooks = append(c.hooks, hook) }

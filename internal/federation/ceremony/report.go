@@ -75,10 +75,19 @@ func (r *Report) String() string {
 		b.WriteString("  no change of the document\n")
 	}
 	if federation.Widens(r.Changes) {
-		fmt.Fprintf(&b, "Changes that wait take effect at %s.\n", stamp(r.Effective))
+		fmt.Fprintf(&b, "Changes that wait take effect at %s, if this is published in time; the others once it is.\n", stamp(r.Effective))
 	}
+	b.WriteString("Signatures\n")
 	for _, a := range r.Approvals {
-		fmt.Fprintf(&b, "%s.\n", a)
+		fmt.Fprintf(&b, "  %s\n", a)
+	}
+	switch {
+	case r.Version == 0:
+		b.WriteString("Propose the first document: the bodies sign it together with the root.\n")
+	case r.Complete():
+		b.WriteString("It can be published.\n")
+	default:
+		b.WriteString("It cannot be published yet.\n")
 	}
 	return b.String()
 }

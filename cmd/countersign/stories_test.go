@@ -121,6 +121,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"replay":       cmdReplay,
 		"nowhere":      cmdNowhere,
 		"login":        cmdLogin,
+		"history":      cmdHistory,
 		"let":          cmdLet,
 		"volley":       cmdVolley,
 		"forge":        cmdForge,

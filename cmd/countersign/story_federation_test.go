@@ -59,7 +59,7 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(parts) == 0 || len(parts) > 2 || s.d != nil {
 		ts.Fatalf("usage: federation AGENCY… [-- PATH OP JSON…], once")
 	}
-	plan := demoPlan{agencies: parts[0]}
+	plan := storyPlan(parts[0])
 	if len(parts) == 2 {
 		plan.amend = func(d *countersign.Directory) { ts.Check(amend(d, parts[1])) }
 	}

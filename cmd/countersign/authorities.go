@@ -10,8 +10,8 @@ import (
 )
 
 // authorities puts together what a gateway verifies mandates with.
-func authorities(published *exchange.Published) exchange.Authorities {
-	return exchange.Authorities{Statuses: published.Statuses}
+func authorities(g *exchange.Gateway, published *exchange.Published) exchange.Authorities {
+	return exchange.Authorities{Statuses: published.Statuses, Suspensions: exchange.NewRights(g, published).Of}
 }
 
 // officialsOf verifies the tokens of a member's officials by the issuers that the directory lists for it. Where a token's identifier, or its claim of a

@@ -33,7 +33,7 @@ func (c *courtInitCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *courtInitCmd) entry(ctx context.Context) (*countersign.Court, error) {
-	o, vkey, err := c.begin(ctx, "court init")
+	o, vkey, err := c.begin(ctx, "court init", "")
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ type demoOffice struct {
 	URL   string               `json:"url"` // log and lists, for everybody
 	Desk  string               `json:"desk"`
 	Admin string               `json:"admin"`
+	Peer  string               `json:"peer"`
 	PID   int                  `json:"pid,omitempty"`
 }
 
@@ -25,10 +26,10 @@ const (
 )
 
 // officeCodes are all of them.
-func officeCodes() []string { return []string{courtCode} }
+func officeCodes() []string { return []string{courtCode, overseerCode} }
 
 // officeAddresses is how many ports one office takes.
-const officeAddresses = 3
+const officeAddresses = 4
 
 // settle tells the members that run gateways from the offices and the portal, which may be named among them.
 func (p demoPlan) settle() demoPlan {
@@ -52,7 +53,7 @@ func (d *demoFile) planOffices(codes []string, next func() string) {
 		if d.Offices == nil {
 			d.Offices = map[string]demoOffice{}
 		}
-		d.Offices[code] = demoOffice{ID: law.Member(code), Dir: d.path(folderOf(code)), URL: "http://" + next(), Desk: next(), Admin: "http://" + next()}
+		d.Offices[code] = demoOffice{ID: law.Member(code), Dir: d.path(folderOf(code)), URL: "http://" + next(), Desk: next(), Admin: "http://" + next(), Peer: "https://" + next()}
 	}
 }
 
@@ -77,6 +78,19 @@ func (d *demoFile) foundOffices(ctx context.Context, doc *countersign.Directory)
 			}
 		}
 		doc.Courts = []countersign.Court{*entry}
+	}
+	o, ok := d.Offices[overseerCode]
+	if !ok {
+		return nil
+	}
+	entry, err := (&oversightInitCmd{d.officeFlags(overseerCode, "demo-overseer"), o.Peer}).entry(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range doc.Members {
+		if m := &doc.Members[i]; m.ID == o.ID {
+			m.Gateways = []countersign.Gateway{*entry}
+		}
 	}
 	return nil
 }

@@ -212,9 +212,9 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	provider := exchange.NewProvider(g, registers)
 	verifier := identity.NewVerifier(issuersOf(directory), nil, now)
 	desk := newDesk(g, directory, verifier, signer)
-	g.Authorities = authorities(exchange.NewPublished())
+	g.Authorities = authorities(g, exchange.NewPublished())
 	consumer := exchange.NewConsumer(g, c.authenticate(), officialsOf(c.Member, verifier, directory), dialer(cert))
-	provider.Cases = consumer
+	provider.Cases, consumer.Declares = consumer, sign
 	go func() {
 		if err := directory.Run(ctx); err != nil {
 			logger.Error("the directory is no longer followed", "error", err.Error())

@@ -29,6 +29,8 @@ type cli struct {
 	Verify    verifyCmd    `cmd:"" help:"Check a receipt offline under a pinned policy. Exit status: 0 valid, 1 invalid, 2 unusable."`
 	Audit     auditCmd     `cmd:"" help:"Compare what a client received with both parties' logs, as an outsider. Exit status: 0 all on record, 1 not, 2 unusable."`
 	Court     courtCmd     `cmd:"" help:"Run a court: issue, withdraw and review warrants, with keys and a log of its own."`
+	Oversight oversightCmd `cmd:"" help:"Run an overseer: review emergencies, suspend the right to them, with keys and a log of its own."`
+	Emergency emergencyCmd `cmd:"" help:"Have one's own gateway declare an emergency in which two officials stand for a life in danger."`
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
 	Gallery   galleryCmd   `cmd:"" help:"Render every page of the portal from canned data, to be looked at."`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,7 @@ type officeConfig struct {
 	Listen    string                `json:"listen"` // of the public address
 	Desk      string                `json:"desk"`   // on loopback: where the office's own people work, with the token in DIR/desk.token
 	Admin     string                `json:"admin"`
+	Peer      string                `json:"peer,omitempty"` // of an overseer: where gateways, known by their keys, read its log as it grows
 	Directory string                `json:"directory"`
 	Root      string                `json:"root"`
 
@@ -57,7 +59,7 @@ type officeFlags struct {
 }
 
 // begin makes keys, log and configuration where they are missing, and gives the log's verifier key.
-func (f *officeFlags) begin(ctx context.Context, why string) (*officeConfig, string, error) {
+func (f *officeFlags) begin(ctx context.Context, why, peer string) (*officeConfig, string, error) {
 	member, err := countersign.ParseMemberID(f.Member)
 	if err != nil {
 		return nil, "", fmt.Errorf("--member: %w", err)
@@ -67,7 +69,7 @@ func (f *officeFlags) begin(ctx context.Context, why string) (*officeConfig, str
 	}
 	o := &officeConfig{
 		Name: f.Name, Member: member, Origin: f.Origin, URL: strings.TrimRight(f.URL, "/"), Listen: f.Listen, Desk: f.Desk, Admin: f.Admin,
-		Directory: f.Directory, Root: f.Root, dir: f.Dir,
+		Directory: f.Directory, Root: f.Root, Peer: peer, dir: f.Dir,
 	}
 	vkey, err := beginLog(ctx, o.logParts(), why)
 	if err != nil {
@@ -108,6 +110,7 @@ func (o *officeConfig) logParts() logParts {
 	return logParts{origin: o.Origin, data: filepath.Join(o.dir, "data"), keys: filepath.Join(o.dir, "keys")}
 }
 func (o *officeConfig) key() string       { return filepath.Join(o.dir, "keys", keySign) }
+func (o *officeConfig) tlsKey() string    { return filepath.Join(o.dir, "keys", keyTLS) }
 func (o *officeConfig) tokenFile() string { return filepath.Join(o.dir, "desk.token") }
 
 // publicKey is the key of the office's signatures as the directory lists it.
@@ -163,14 +166,43 @@ func (o *officeConfig) serve(ctx context.Context, s streams, open func(context.C
 			logger.Error("the directory is no longer followed", "error", err.Error())
 		}
 	}()
+	var peers *tls.Config
+	if o.Peer != "" {
+		if peers, err = o.peers(directory); err != nil {
+			return err
+		}
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /log/", http.StripPrefix("/log", log.Handler(ledger.ViewPublic)))
 	mux.Handle("/", public)
 	return serveAll(ctx, logger, []listener{
 		{name: "public", address: o.Listen, handler: mux},
+		{name: "peer", address: o.Peer, handler: http.StripPrefix("/log", log.Handler(ledger.ViewParty)), tls: peers},
 		{name: "desk", address: o.Desk, handler: withToken(token, desk)},
 		{name: "admin", address: o.Admin, handler: adminHandler(metrics, func() error { return ready(directory, log) })},
 	})
+}
+
+// peers admits the keys of the directory's gateways.
+func (o *officeConfig) peers(directory *federation.Client) (*tls.Config, error) {
+	key, err := keys.Load(o.tlsKey())
+	if err != nil {
+		return nil, err
+	}
+	cert, err := keys.SelfSigned(key)
+	if err != nil {
+		return nil, err
+	}
+	return keys.PinnedServer(cert, func(pin keys.SPKIDigest) error {
+		view, err := directory.Current()
+		if err != nil {
+			return err
+		}
+		if _, ok := view.GatewayByPin(pin); !ok {
+			return countersign.Refuse(countersign.CodeUnauthenticated, "the key belongs to no gateway of the directory")
+		}
+		return nil
+	}), nil
 }
 
 // withToken lets in who holds the desk's token, which only the office's own account can read.

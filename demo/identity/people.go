@@ -43,6 +43,8 @@ func Staff(a *country.Atlas, agency country.AgencyCode) (find func(string) (Acco
 			shown = append(shown, Account{Subject: string(r.PIN), Name: r.GivenName + " " + r.Surname, Role: role, Note: role})
 		}
 	}
+	// The second official whom an emergency needs: on duty, and nobody in particular.
+	shown = append(shown, Account{Subject: "DUTY-OFFICER-" + string(agency), Name: "Duty officer", Role: "DutyOfficer", Note: "DutyOfficer"})
 	find = func(text string) (Account, bool) {
 		for _, s := range shown {
 			if s.Subject == strings.ToUpper(text) {

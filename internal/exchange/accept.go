@@ -66,6 +66,13 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 		c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err))
 		return
 	}
+	if outcome == countersign.OutcomeReceived {
+		leaf := countersign.ExchangeLeaf(a.statement, countersign.SideConsumer, outcome, a.commitment)
+		if err := c.openReview(ctx, q, a.Mandate.Kind, leaf); err != nil {
+			c.fail(w, r, q.id, err)
+			return
+		}
+	}
 	if _, err := c.close(ctx, q, a.closing(outcome, nil)); err != nil {
 		c.fail(w, r, q.id, err)
 		return

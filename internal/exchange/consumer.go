@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"crypto"
 	"net/http"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ type Consumer struct {
 	*Gateway
 	Authenticate Authenticate
 	Officials    Officials
+	// Declares is the gateway's key, which signs the emergencies that two officials declare. Nil declares none.
+	Declares crypto.Signer
 
 	peers   *peers
 	started time.Time
@@ -43,6 +46,10 @@ func (c *Consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == "/listClients" {
 		c.listClients(w, r)
+		return
+	}
+	if r.URL.Path == PathEmergencies {
+		c.declare(w, r)
 		return
 	}
 	if id, ok := strings.CutPrefix(r.URL.Path, "/countersign/receipts/"); ok {

@@ -36,7 +36,9 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 	h["Content-Digest"] = []string{httpsig.DigestContent(out.body).String()}
 	signed, err := p.prepare(h, q, a, out.status, p.profiles.response, &entry)
 	if err == nil && out.outcome == countersign.OutcomeReleased {
-		err = p.recordOthers(ctx, q, a, d, out.others)
+		if err = p.recordOthers(ctx, q, a, d, out.others); err == nil {
+			err = p.openReview(ctx, q, a.Mandate.Kind, entry.Leaf)
+		}
 	}
 	var placed *ledger.Placed
 	if err == nil {

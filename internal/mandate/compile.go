@@ -48,7 +48,8 @@ type Policy struct {
 	programmes map[route][]*programme
 	courts     map[countersign.CourtName]*court
 	gateways   map[countersign.MemberID][]crypto.PublicKey // that sign for a member
-	entities   types.EntityMap                             // for rules
+	overseers  map[countersign.MemberID]bool
+	entities   types.EntityMap // for rules
 }
 
 type route struct {
@@ -165,7 +166,8 @@ func build(d *countersign.Directory) *builder {
 		bases: map[countersign.BasisCode]bool{}, purposes: map[countersign.PurposeCode]*purpose{},
 		services: map[countersign.ServiceID]*service{}, standing: map[route]*countersign.StandingDeclaration{},
 		programmes: map[route][]*programme{}, entities: types.EntityMap{}, courts: map[countersign.CourtName]*court{},
-		gateways: map[countersign.MemberID][]crypto.PublicKey{},
+		gateways:  map[countersign.MemberID][]crypto.PublicKey{},
+		overseers: map[countersign.MemberID]bool{},
 	}}
 	b.parties()
 	b.vocabulary()

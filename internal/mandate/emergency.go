@@ -2,6 +2,7 @@ package mandate
 
 import (
 	"crypto"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,9 @@ func SignEmergency(key crypto.Signer, e *Emergency) (string, error) {
 func (b *builder) gatewayKeys() {
 	for i := range b.d.Members {
 		m := &b.d.Members[i]
+		if slices.Contains(m.Roles, countersign.RoleOverseer) && !slices.Contains(m.Roles, countersign.RoleAgency) {
+			b.p.overseers[m.ID] = true
+		}
 		for j := range m.Gateways {
 			for _, text := range m.Gateways[j].Sign {
 				key, err := keys.PublicKeyText(text).Parse()

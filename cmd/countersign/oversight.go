@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/exchange"
+	"countersign.dev/countersign/internal/mandate"
+)
+
+type oversightCmd struct {
+	Init      oversightInitCmd      `cmd:"" help:"Make the overseer's keys and begin its log; print its entry for the directory."`
+	Serve     oversightServeCmd     `cmd:"" help:"Publish the overseer's log and list of reviews, and serve its desk, until interrupted."`
+	Review    oversightReviewCmd    `cmd:"" help:"Review an emergency by the receipt of its exchange."`
+	Suspend   oversightSuspendCmd   `cmd:"" help:"Suspend a member's emergency right."`
+	Reinstate oversightReinstateCmd `cmd:"" help:"Give a member's emergency right back."`
+	List      oversightListCmd      `cmd:"" help:"List reviews and suspensions."`
+}
+
+type oversightInitCmd struct {
+	officeFlags
+	Peer string `required:"" help:"https address at which gateways reach the overseer." placeholder:"URL"`
+}
+
+// Run begins an overseer.
+func (c *oversightInitCmd) Run(ctx context.Context, s streams) error {
+	entry, err := c.entry(ctx)
+	if err != nil {
+		return err
+	}
+	return printJSON(s, entry)
+}
+
+func (c *oversightInitCmd) entry(ctx context.Context) (*countersign.Gateway, error) {
+	o, vkey, err := c.begin(ctx, "oversight init", address(c.Peer))
+	if err != nil {
+		return nil, err
+	}
+	key, err := o.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	tlsKey, err := ensureKey(o.tlsKey())
+	if err != nil {
+		return nil, err
+	}
+	return &countersign.Gateway{
+		Name: "desk", URL: c.Peer, TLS: []countersign.Pin{countersign.Pin(tlsKey.KeyID())}, Sign: []string{key},
+		Log: countersign.Log{VKey: vkey, URL: o.URL + "/log"},
+	}, nil
+}
+
+type oversightServeCmd struct{ officeDir }
+
+// Run serves the overseer.
+func (c *oversightServeCmd) Run(ctx context.Context, s streams) error {
+	o, err := loadOffice(c.Dir)
+	if err != nil {
+		return err
+	}
+	return o.serve(ctx, s, openOversight)
+}
+
+// oversightDesk is what an overseer keeps in mind, rebuilt from its own log.
+type oversightDesk struct {
+	*office
+	acts []*oversightAct
+}
+
+// oversightAct is one decision of an overseer, as its log keeps it, sealed.
+type oversightAct struct {
+	Overseer   string                `json:"overseer"` // who decided, by pseudonym
+	Reason     string                `json:"reason"`
+	At         time.Time             `json:"at"`
+	Commitment *countersign.Digest   `json:"commitment,omitempty"` // of the reviewed record
+	Exchange   string                `json:"exchange,omitempty"`
+	Justified  bool                  `json:"justified,omitempty"`
+	Suspend    *countersign.MemberID `json:"suspend,omitempty"`
+	Reinstate  *countersign.MemberID `json:"reinstate,omitempty"`
+}
+
+func openOversight(ctx context.Context, o *office) (public, desk http.Handler, err error) {
+	d := &oversightDesk{office: o}
+	notes, err := o.notes(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, text := range notes {
+		a := new(oversightAct)
+		if err := json.Unmarshal(text, a); err != nil {
+			return nil, nil, countersign.RefuseBecause(countersign.CodeStore, err, "the overseer's log holds a note that cannot be read")
+		}
+		d.acts = append(d.acts, a)
+	}
+	front := http.NewServeMux()
+	front.HandleFunc("GET "+exchange.PathReviews, d.serveReviews)
+	back := http.NewServeMux()
+	back.Handle("POST /review", deskHandler(d.review))
+	back.Handle("POST /act", deskHandler(d.decide))
+	back.Handle("POST /list", deskHandler(d.list))
+	return front, back, nil
+}
+
+// published is the list as it stands: what was reviewed, and whose right is suspended now.
+func (d *oversightDesk) published() *mandate.Reviews {
+	r := &mandate.Reviews{Overseer: d.Member, Issued: mandate.SecondsOf(d.now.Now()), Reviewed: []countersign.Digest{}, Suspended: []countersign.MemberID{}}
+	for _, a := range d.acts {
+		switch {
+		case a.Commitment != nil:
+			r.Reviewed = append(r.Reviewed, *a.Commitment)
+		case a.Suspend != nil && !slices.Contains(r.Suspended, *a.Suspend):
+			r.Suspended = append(r.Suspended, *a.Suspend)
+		case a.Reinstate != nil:
+			r.Suspended = slices.DeleteFunc(r.Suspended, func(m countersign.MemberID) bool { return m == *a.Reinstate })
+		}
+	}
+	return r
+}
+
+func (d *oversightDesk) serveReviews(w http.ResponseWriter, _ *http.Request) {
+	d.mu.Lock()
+	text, err := mandate.SignReviews(d.key, d.published())
+	d.mu.Unlock()
+	if err != nil {
+		d.logger.Error("the list of reviews cannot be signed", "error", err.Error())
+		http.Error(w, "the list of reviews cannot be signed", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwt")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(text))
+}
+
+// reviewRequest is an overseer's finding about an emergency.
+type reviewRequest struct {
+	Overseer  string               `json:"overseer"`
+	Receipt   *countersign.Receipt `json:"receipt"`
+	Justified bool                 `json:"justified"`
+	Reason    string               `json:"reason"`
+}
+
+// review checks the receipt of an emergency, and puts the finding on record.
+func (d *oversightDesk) review(ctx context.Context, r *reviewRequest) (*oversightAct, error) {
+	view, err := d.directory.Current()
+	if err != nil {
+		return nil, err
+	}
+	logs, err := countersign.ParsePolicy([]byte(view.PolicyText(logsOf(view.Document())...)))
+	if err != nil {
+		return nil, err
+	}
+	if r.Receipt == nil {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "an emergency is reviewed by the receipt of its exchange")
+	}
+	found, err := logs.Verify(r.Receipt)
+	switch {
+	case err != nil:
+		return nil, err
+	case found.Statement == nil || found.Statement.Mandate.Kind != countersign.MandateEmergency || found.Statement.Outcome != countersign.OutcomeReleased:
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "the receipt is not of an emergency in which anything was released")
+	}
+	c := countersign.Digest(found.Leaf.Commitment)
+	return d.decide(ctx, &oversightAct{Overseer: r.Overseer, Reason: r.Reason, Commitment: &c, Exchange: found.Statement.Exchange.String(), Justified: r.Justified})
+}
+
+// decide puts an act on record; the list tells it from then on.
+func (d *oversightDesk) decide(ctx context.Context, a *oversightAct) (*oversightAct, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if mandate.CanonicalOfficial(a.Overseer) == "" || strings.TrimSpace(a.Reason) == "" {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "say who decides, and why in plain words")
+	}
+	a.At = d.now.Now()
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.register(ctx, countersign.MandateEmergency, sha256.Sum256(append([]byte("countersign oversight act\x00"), text...)), a); err != nil {
+		return nil, err
+	}
+	d.acts = append(d.acts, a)
+	return a, nil
+}
+
+// oversightState is what the list command prints.
+type oversightState struct {
+	Acts      []*oversightAct        `json:"acts"`
+	Suspended []countersign.MemberID `json:"suspended"`
+}
+
+func (d *oversightDesk) list(context.Context, *struct{}) (*oversightState, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &oversightState{append([]*oversightAct{}, d.acts...), d.published().Suspended}, nil
+}
+
+type oversightReviewCmd struct {
+	officeDir
+	Receipt  string `arg:"" help:"File of the receipt." type:"existingfile"`
+	Overseer string `required:"" help:"Who reviews, by pseudonym." placeholder:"NAME"`
+	Finding  string `required:"" enum:"justified,unjustified" help:"justified or unjustified."`
+	Reason   string `required:"" help:"Why, in plain words." placeholder:"TEXT"`
+}
+
+// Run reviews one emergency.
+func (c *oversightReviewCmd) Run(ctx context.Context, s streams) error {
+	text, err := readSmall(c.Receipt)
+	if err != nil {
+		return err
+	}
+	receipt, err := countersign.ParseReceipt(text)
+	if err != nil {
+		return err
+	}
+	a, err := atDesk[oversightAct](ctx, c.Dir, "/review", reviewRequest{c.Overseer, receipt, c.Finding == "justified", c.Reason})
+	if err != nil {
+		return err
+	}
+	return printJSON(s, a)
+}
+
+type oversightSuspendCmd struct {
+	officeDir
+	Member   string `arg:"" help:"The member: INSTANCE/CLASS/CODE."`
+	Overseer string `required:"" help:"Who decides, by pseudonym." placeholder:"NAME"`
+	Reason   string `required:"" help:"Why, in plain words." placeholder:"TEXT"`
+}
+
+func (c *oversightSuspendCmd) act(ctx context.Context, s streams, reinstate bool) error {
+	member, err := countersign.ParseMemberID(c.Member)
+	if err != nil {
+		return fmt.Errorf("the member: %w", err)
+	}
+	a := &oversightAct{Overseer: c.Overseer, Reason: c.Reason}
+	if reinstate {
+		a.Reinstate = &member
+	} else {
+		a.Suspend = &member
+	}
+	if a, err = atDesk[oversightAct](ctx, c.Dir, "/act", a); err != nil {
+		return err
+	}
+	return printJSON(s, a)
+}
+
+// Run suspends a member's emergency right.
+func (c *oversightSuspendCmd) Run(ctx context.Context, s streams) error { return c.act(ctx, s, false) }
+
+type oversightReinstateCmd struct{ oversightSuspendCmd }
+
+// Run gives it back.
+func (c *oversightReinstateCmd) Run(ctx context.Context, s streams) error { return c.act(ctx, s, true) }
+
+type oversightListCmd struct{ officeDir }
+
+// Run lists.
+func (c *oversightListCmd) Run(ctx context.Context, s streams) error {
+	state, err := atDesk[oversightState](ctx, c.Dir, "/list", struct{}{})
+	if err != nil {
+		return err
+	}
+	return printJSON(s, state)
+}

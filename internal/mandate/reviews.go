@@ -1,0 +1,44 @@
+package mandate
+
+import (
+	"crypto"
+	"slices"
+	"time"
+
+	"countersign.dev/countersign"
+)
+
+const typeReviews tokenType = "countersign-reviews+jwt"
+
+// Reviews is what an overseer publishes about emergencies: which records it has reviewed, and which members' right it has suspended. It names
+// nobody: a reviewed emergency is told by the commitment that both parties' logs hold.
+type Reviews struct {
+	Overseer  countersign.MemberID   `json:"iss"`
+	Issued    Seconds                `json:"iat"`
+	Reviewed  []countersign.Digest   `json:"reviewed"` // commitments of the reviewed records
+	Suspended []countersign.MemberID `json:"suspended"`
+}
+
+// SignReviews makes the list's token with a key of the overseer's that the directory holds.
+func SignReviews(key crypto.Signer, r *Reviews) (string, error) { return signToken(key, typeReviews, r) }
+
+// VerifyReviews checks an overseer's list: signed by a key that the directory holds for a member with the role of an overseer, and fresh at the
+// instant at which it was fetched. Errors are CodeMandateInvalid refusals.
+func (p *Policy) VerifyReviews(token string, overseer countersign.MemberID, fetched time.Time) (*Reviews, error) {
+	if !p.overseers[overseer] {
+		return nil, countersign.Refuse(countersign.CodeMandateInvalid, "the list of reviews is of no overseer of the directory")
+	}
+	r := new(Reviews)
+	if _, err := openToken(token, 2*maxStatusBytes, typeReviews, p.gateways[overseer], r); err != nil {
+		return nil, err
+	}
+	if at := r.Issued.Time(); r.Overseer != overseer || fetched.Sub(at) > StatusFreshness || at.After(fetched.Add(Skew)) {
+		return nil, countersign.Refuse(countersign.CodeMandateInvalid, "the list of reviews is another overseer's, or not fresh")
+	}
+	return r, nil
+}
+
+// Has reports that the record with a commitment was reviewed.
+func (r *Reviews) Has(c countersign.Commitment) bool {
+	return slices.Contains(r.Reviewed, countersign.Digest(c))
+}

@@ -76,8 +76,8 @@ func timelines() []Page {
 		}).with(at),
 		show("timeline-filter-error", "a search with dates that do not fit", page.TimelinePage, func(s speaker) page.Timeline {
 			v := s.timeline()
-			v.Filter.From, v.Filter.Until, v.Filter.Search = "2026-02-30", "2025-12-01", "tax"
-			v.Filter.Errors = page.FieldErrors{"from": "date", "until": "date-order"}
+			v.Filter.From, v.Filter.Until, v.Filter.Search = "2026-03-01", "2025-12-01", "tax"
+			v.Filter.Errors = page.FieldErrors{"until": "date-order"}
 			v.Days = nil
 			return v
 		}).with(at),

@@ -15,6 +15,9 @@ func (s speaker) caseSummary(state page.CaseState) page.CaseSummary {
 		About: s.in(text("Müavinətləriniz dörd dəfə soruşulub, cavab verilməyib", "Your benefits were asked for four times, and refused", "О ваших пособиях спрашивали четыре раза, и каждый раз был отказ")),
 	}
 	c.Waiting = state == page.CaseAnswered
+	if state != page.CaseOpen {
+		c.Opened = at(60, 9, 47)
+	}
 	return c
 }
 
@@ -67,6 +70,7 @@ func (s speaker) openCase() page.Case {
 
 func (s speaker) answeredCase() page.Case {
 	e := s.curiousEntry()
+	e.When = at(61, 21, 47)
 	return page.Case{Summary: s.caseSummary(page.CaseAnswered), Entry: &e, ClockFrom: now.Add(-40 * days), Steps: s.steps(3), MayReply: true, MayAppeal: true, MayWithdraw: true}
 }
 

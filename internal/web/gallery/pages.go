@@ -72,6 +72,7 @@ func timelines() []Page {
 			v := s.timeline()
 			v.Filter.Agency, v.Filter.Refused, v.Filter.From = "c4", true, "2026-01-01"
 			v.Days, v.Total, v.Refused, v.From, v.Until, v.Older = v.Days[1:2], 4, 4, 1, 4, ""
+			v.Days[0].Items = v.Days[0].Items[:1]
 			return v
 		}).with(at),
 		show("timeline-filter-error", "a search with dates that do not fit", page.TimelinePage, func(s speaker) page.Timeline {

@@ -46,6 +46,9 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	}
 	progress := func(line string) { fmt.Fprintln(s.err, "  "+line) }
 	plan := demoPlan{people: c.People, agencies: law.Agencies(), upstream: c.Upstream, portal: !c.Pair && !c.Once}
+	if plan.portal {
+		plan.offices = officeCodes()
+	}
 	if c.Pair {
 		plan.agencies = []string{law.MUN, law.POP}
 	}

@@ -31,6 +31,8 @@ type cli struct {
 	Court     courtCmd     `cmd:"" help:"Run a court: issue, withdraw and review warrants, with keys and a log of its own."`
 	Oversight oversightCmd `cmd:"" help:"Run an overseer: review emergencies, suspend the right to them, with keys and a log of its own."`
 	Emergency emergencyCmd `cmd:"" help:"Have one's own gateway declare an emergency in which two officials stand for a life in danger."`
+	Policy    policyCmd    `cmd:"" help:"Check, explain and compare what directory documents permit."`
+	Preview   previewCmd   `cmd:"" help:"Show, before asking, what the person will later read about the question."`
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
 	Gallery   galleryCmd   `cmd:"" help:"Render every page of the portal from canned data, to be looked at."`

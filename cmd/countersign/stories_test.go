@@ -97,7 +97,7 @@ func beginStory(env *testscript.Env) *story {
 
 // storyCommands are what scripts can say beside testscript's own commands.
 func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){
+	return merged(ledgerCommands(), map[string]func(*testscript.TestScript, bool, []string){
 		"federation":   cmdFederation,
 		"start":        cmdStart,
 		"halt":         cmdHalt,
@@ -126,7 +126,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"volley":       cmdVolley,
 		"forge":        cmdForge,
 		"raw":          cmdRaw,
-	}
+	})
 }
 
 type storyKey struct{}

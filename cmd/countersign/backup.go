@@ -25,7 +25,7 @@ func (c *backupCmd) Run(ctx context.Context, s streams) error {
 	if inside(c.To, parts.keys) {
 		return countersign.Refuse(countersign.CodeBadRequest, "the folder of keys is no place for a backup: whoever has both reads records after their end")
 	}
-	if err := store.Backup(ctx, parts.file(), c.To, clock.System{}.Now()); err != nil {
+	if err := store.Backup(ctx, parts.file(), c.To, clock.Default().Now()); err != nil {
 		return err
 	}
 	return c.check(ctx, s, parts)
@@ -60,7 +60,7 @@ func (c *restoreCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	aside, err := store.Restore(ctx, c.From, conf.logParts().file(), clock.System{}.Now())
+	aside, err := store.Restore(ctx, c.From, conf.logParts().file(), clock.Default().Now())
 	if err != nil {
 		return err
 	}

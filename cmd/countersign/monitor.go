@@ -72,7 +72,7 @@ type watcher struct {
 }
 
 func (c *monitorCmd) watcher(s streams) (*watcher, error) {
-	w := &watcher{monitorCmd: c, s: s, clock: clock.System{}, logger: slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	w := &watcher{monitorCmd: c, s: s, clock: clock.Default(), logger: slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	var err error
 	if c.Receipts != "" {

@@ -135,6 +135,10 @@ func TestCheckFires(t *testing.T) {
 			files: map[string]string{"internal/mandate/m.go": "package mandate\n\nimport stdtime \"time\"\n\nvar now = stdtime.Now\n"},
 			want:  []string{"internal/mandate/m.go:5", "time.Now, but"},
 		},
+		"the machine's clock": {
+			files: map[string]string{"internal/mandate/m.go": "package mandate\n\nimport \"countersign.dev/countersign/internal/clock\"\n\nvar now = clock.System{}.Now()\n"},
+			want:  []string{"internal/mandate/m.go:5", "clock.System, but"},
+		},
 		"a time without a name": {
 			files: map[string]string{"internal/mandate/m.go": "package mandate\n\nimport . \"time\"\n\nvar now = Now()\n"},
 			want:  []string{`import . "time", but`},

@@ -202,6 +202,7 @@ var unwelcome = []struct {
 	{what: "time.Now", except: []string{"internal/clock"}, because: "all parts take their time from one clock, so that a whole federation can run on simulated time"},
 	{what: "time.Since", except: []string{"internal/clock"}, because: "it reads the machine's clock: subtract from what a clock.Clock says"},
 	{what: "time.Until", except: []string{"internal/clock"}, because: "it reads the machine's clock: subtract from what a clock.Clock says"},
+	{what: "clock.System", except: []string{"internal/clock", "bench"}, because: "a part that reads the machine's clock does not follow its federation on simulated time: clock.Default follows both"},
 	{what: `import . "time"`, tests: true, because: "it hides where the time comes from"},
 	{what: "func init", tests: true, because: "what runs before main runs without configuration, without an error to return and in an order that nobody chose"},
 }

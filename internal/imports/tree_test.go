@@ -133,6 +133,8 @@ func (t tree) read(fset *token.FileSet, rel string, parsed *ast.File) file {
 		case *ast.SelectorExpr: // taken as a value or called: either way the time comes from there
 			if x, ok := n.X.(*ast.Ident); ok && timeName != "" && x.Name == timeName {
 				f.uses = append(f.uses, use{what: "time." + n.Sel.Name, line: fset.Position(n.Pos()).Line})
+			} else if ok && x.Name == "clock" {
+				f.uses = append(f.uses, use{what: "clock." + n.Sel.Name, line: fset.Position(n.Pos()).Line})
 			}
 		}
 		return true

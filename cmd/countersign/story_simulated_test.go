@@ -56,6 +56,9 @@ func (s *story) foundSimulated(ctx context.Context, dir string, plan demoPlan) (
 	if err := shared.copyTo(filepath.Join(dir, "registers")); err != nil {
 		return nil, nil, err
 	}
+	if err := s.alignClock(ctx); err != nil {
+		return nil, nil, err
+	}
 	if _, err := s.simulate(ctx, append([]string{"demo-found", "--dir", dir, "--people", strconv.Itoa(storyPeople)}, plan.agencies...)...); err != nil {
 		return nil, nil, err
 	}
@@ -84,6 +87,16 @@ func (s *story) simulate(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w\n%s", args[0], err, diagnosis.Bytes())
 	}
 	return out.Bytes(), nil
+}
+
+// alignClock brings the clock to ten past an hour: no story meets the end of one by chance.
+func (s *story) alignClock(ctx context.Context) error {
+	now, err := s.simulatedNow(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.simulate(ctx, "clock", "advance", now.Truncate(time.Hour).Add(time.Hour+10*time.Minute).Sub(now).String())
+	return err
 }
 
 func (s *story) simulatedNow(ctx context.Context) (time.Time, error) {

@@ -35,7 +35,7 @@ func TestEveryPageInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "walk.mjs", server.URL, screenshots) //nolint:gosec // our own script
+	cmd := exec.CommandContext(t.Context(), "node", "walk.mjs", server.URL, screenshots)
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)

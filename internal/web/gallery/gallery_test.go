@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -65,12 +65,16 @@ func TestGalleryIsWritten(t *testing.T) {
 	if err := g.Write(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(dir, "az", "timeline.html"))
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := root.ReadFile("az/timeline.html")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, hit := range regexp.MustCompile(`(?:href|src)="([^"#]+)"`).FindAllStringSubmatch(string(page), -1) {
-		if _, err := os.Stat(filepath.Join(dir, "az", filepath.FromSlash(hit[1]))); err != nil {
+		if _, err := root.Stat(path.Join("az", hit[1])); err != nil {
 			t.Errorf("the timeline leads to %s, which was not written", hit[1])
 		}
 	}

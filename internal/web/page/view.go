@@ -1,6 +1,7 @@
 package page
 
 import (
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,16 +223,16 @@ func (p Problem) key() string {
 	if p.Kind != "" {
 		return string(p.Kind)
 	}
-	switch {
-	case p.Status == 404 || p.Status == 405:
+	switch p.Status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return string(ProblemNotFound)
-	case p.Status == 401 || p.Status == 419:
+	case http.StatusUnauthorized:
 		return string(ProblemExpired)
-	case p.Status == 403:
+	case http.StatusForbidden:
 		return string(ProblemForbidden)
-	case p.Status == 429:
+	case http.StatusTooManyRequests:
 		return string(ProblemTooMany)
-	case p.Status == 502 || p.Status == 503 || p.Status == 504:
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return string(ProblemUnavailable)
 	}
 	return string(ProblemInternal)

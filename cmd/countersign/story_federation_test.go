@@ -67,6 +67,9 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("FED", s.d.dir)
 	ts.Setenv("POLICY", s.d.Policy)
 	ts.Setenv("DIRECTORY", s.d.Directory.URL)
+	if s.d.Portal != nil {
+		ts.Setenv("REGISTRY", s.d.Portal.Public)
+	}
 	ts.Setenv("TOMORROW", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)) //nolint:forbidigo // the demo's time is the machine's
 	for code, m := range s.d.Members {
 		ts.Setenv(code, m.Client)

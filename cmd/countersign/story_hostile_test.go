@@ -76,8 +76,8 @@ func cmdFlood(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: flood AGENCY KIND=N")
 	}
 	d := storyOf(ts).d
-	m, kind, count := d.Members[args[0]], "", ""
-	kind, count, _ = strings.Cut(args[1], "=")
+	m := d.Members[args[0]]
+	kind, count, _ := strings.Cut(args[1], "=")
 	n, err := strconv.Atoi(count)
 	ts.Check(err)
 	if kind == "open" {

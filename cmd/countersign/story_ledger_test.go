@@ -113,7 +113,7 @@ func cmdCosigned(ts *testscript.TestScript, neg bool, args []string) {
 			return err
 		}
 		var size uint64
-		if _, err := fmt.Sscanf(n.Text, string(r.verifier.Name())+"\n%d\n", &size); err != nil {
+		if _, err := fmt.Sscanf(n.Text, r.verifier.Name()+"\n%d\n", &size); err != nil {
 			return err
 		}
 		if size < due || bytes.Count(text, []byte("\n— ")) < 3 {

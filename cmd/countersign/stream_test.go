@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"hash"
 	"io"
 	"net/http"
 	"slices"
@@ -175,7 +174,7 @@ func TestCutStreamsAreNotTakenForWhole(t *testing.T) {
 			t.Parallel()
 			d, f := running(t, demoPlan{agencies: []string{law.MUN, law.POP}})
 			res := do(t, d, nil, 0, law.POP, "MUN/opendata/parcels?bytes="+strconv.Itoa(streamed), "-")
-			var got hash.Hash = sha256.New()
+			got := sha256.New()
 			if _, err := io.CopyN(got, res.Body, 1<<20); err != nil {
 				t.Fatal(err)
 			}

@@ -48,7 +48,7 @@ type issuerKeys struct {
 
 // VerifySignature implements oidc.KeySet.
 func (k *issuerKeys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, algorithms)
+	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the identity token: %w", err)
 	}

@@ -69,7 +69,7 @@ func (s *slots) tick(ctx context.Context) error {
 	s.mu.Lock()
 	if minute == s.minute || s.closed || len(s.waiting) == 0 && s.log.suspended() != nil {
 		s.mu.Unlock()
-		return nil
+		return nil //nolint:nilerr // a suspended log appends nothing, and has said so
 	}
 	var next *sealing
 	if len(s.waiting) > 0 {

@@ -163,4 +163,3 @@ func SignWith(t testing.TB, alg jose.SignatureAlgorithm, key any, kid string, cl
 	}
 	return out
 }
-

@@ -245,12 +245,12 @@ func (m *Monitor) readLog(ctx context.Context, r *Report, l *logState) error {
 	}
 	if err != nil {
 		r.tell(KindUnreachable, l, "its checkpoint: %s", err)
-		return nil
+		return nil //nolint:nilerr // told: the round goes on with the other logs
 	}
 	size, root, err := l.open(text)
 	if err != nil {
 		r.tell(KindSignature, l, "what it shows as its checkpoint is not signed by it")
-		return nil
+		return nil //nolint:nilerr // told: the round goes on with the other logs
 	}
 	if !m.quorum.Satisfied(text) {
 		r.tell(KindUnwitnessed, l, "no quorum of witnesses has cosigned what it shows, %d leaves", size)

@@ -2,16 +2,46 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/identity"
+	"countersign.dev/countersign/internal/mandate"
 )
 
 // authorities puts together what a gateway verifies mandates with.
-func authorities(g *exchange.Gateway, published *exchange.Published) exchange.Authorities {
-	return exchange.Authorities{Statuses: published.Statuses, Suspensions: exchange.NewRights(g, published).Of}
+func authorities(g *exchange.Gateway, published *exchange.Published, verifier *identity.Verifier, directory *federation.Client) exchange.Authorities {
+	return exchange.Authorities{
+		Statuses: published.Statuses, Suspensions: exchange.NewRights(g, published).Of, Persons: persons{verifier, directory},
+		Withdrawals: func(log countersign.LogOrigin) mandate.Withdrawals { return published.Withdrawals(g, log) },
+	}
+}
+
+// persons verifies the identity tokens to which consents are bound.
+type persons struct {
+	verifier  *identity.Verifier
+	directory *federation.Client
+}
+
+// Identify implements mandate.IdentityVerifier.
+func (p persons) Identify(token string) (mandate.Identity, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := p.verifier.Bound(ctx, token)
+	if err != nil {
+		return mandate.Identity{}, countersign.RefuseBecause(countersign.CodeMandateInvalid, err, "the person's login for the consent does not hold: %s", countersign.MessageOf(err))
+	}
+	view, err := p.directory.Current()
+	if err != nil {
+		return mandate.Identity{}, err
+	}
+	subject, err := view.Normalise(c.Issuer.Scheme, c.Value)
+	if err != nil {
+		return mandate.Identity{}, err
+	}
+	return mandate.Identity{Subject: subject, Nonce: c.Nonce, At: c.Issued}, nil
 }
 
 // officialsOf verifies the tokens of a member's officials by the issuers that the directory lists for it. Where a token's identifier, or its claim of a

@@ -212,7 +212,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	provider := exchange.NewProvider(g, registers)
 	verifier := identity.NewVerifier(issuersOf(directory), nil, now)
 	desk := newDesk(g, directory, verifier, signer)
-	g.Authorities = authorities(g, exchange.NewPublished())
+	g.Authorities = authorities(g, exchange.NewPublished(), verifier, directory)
 	consumer := exchange.NewConsumer(g, c.authenticate(), officialsOf(c.Member, verifier, directory), dialer(cert))
 	provider.Cases, consumer.Declares = consumer, sign
 	go func() {

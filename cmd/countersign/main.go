@@ -33,6 +33,7 @@ type cli struct {
 	Emergency emergencyCmd `cmd:"" help:"Have one's own gateway declare an emergency in which two officials stand for a life in danger."`
 	Policy    policyCmd    `cmd:"" help:"Check, explain and compare what directory documents permit."`
 	Preview   previewCmd   `cmd:"" help:"Show, before asking, what the person will later read about the question."`
+	Consent   consentCmd   `cmd:"" help:"A person's consent: written down, given by a login, withdrawn at any time."`
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`
 	Gallery   galleryCmd   `cmd:"" help:"Render every page of the portal from canned data, to be looked at."`
@@ -41,7 +42,7 @@ type cli struct {
 
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
-	simulation
+	simulation //nolint:unused // its fields are commands, which the parser finds
 	DemoLogin    demoLoginCmd    `cmd:"" hidden:"" help:"Log in at the demo's identity provider and print the token."`
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
 

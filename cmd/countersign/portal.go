@@ -92,7 +92,7 @@ func runPortal(ctx context.Context, c *portalConfig, now clock.Clock, logger *sl
 	return serveAll(ctx, logger, []listener{
 		{name: "web", address: c.Listen.Web, handler: pages, tls: webTLS},
 		{name: "peer", address: c.Listen.Peer, handler: peer, tls: keys.PinnedServer(p.cert, p.provider.Admit)},
-		{name: "public", address: c.Listen.Public, handler: p.log.Handler(ledger.ViewPublic)},
+		{name: "public", address: c.Listen.Public, handler: p.consents.Handler(p.log.Handler(ledger.ViewPublic))},
 		{name: "admin", address: c.Listen.Admin, handler: adminHandler(p.metrics, func() error { return ready(p.directory, p.log) })},
 	})
 }
@@ -104,6 +104,7 @@ type portalParts struct {
 	log       *ledger.Log
 	provider  *exchange.Provider
 	desk      *subject.Desk
+	consents  *exchange.Consents
 	verifier  *identity.Verifier
 	metrics   *prometheus.Registry
 	close     func() error
@@ -153,6 +154,7 @@ func openPortalParts(ctx context.Context, c *portalConfig, now clock.Clock, logg
 	p.provider = exchange.NewProvider(g, nil)
 	p.verifier = identity.NewVerifier(issuersOf(p.directory), nil, now)
 	p.desk = newDesk(g, p.directory, p.verifier, signer)
+	p.consents = &exchange.Consents{Gateway: g, Key: sign, Persons: persons{p.verifier, p.directory}}
 	return p, nil
 }
 

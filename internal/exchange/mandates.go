@@ -77,8 +77,8 @@ type Authorities struct {
 	Statuses func(*countersign.Directory) mandate.StatusSource
 	// Persons verifies the identity tokens to which consents are bound.
 	Persons mandate.IdentityVerifier
-	// Withdrawals tells which consents were withdrawn.
-	Withdrawals func(*countersign.Directory) mandate.Withdrawals
+	// Withdrawals tells which consents were withdrawn, by the log in which they are registered.
+	Withdrawals func(countersign.LogOrigin) mandate.Withdrawals
 	// Suspensions tells whose emergency right is suspended.
 	Suspensions func(*countersign.Directory) mandate.Suspensions
 }
@@ -128,8 +128,10 @@ func (g *Gateway) verifyMandate(rules *rulebook, p *Presented, logs *countersign
 		m, _, err = rules.policy.VerifyEmergency(p.Emergency, at, rights)
 	default:
 		var withdrawn mandate.Withdrawals
-		if g.Authorities.Withdrawals != nil {
-			withdrawn = g.Authorities.Withdrawals(doc)
+		if g.Authorities.Withdrawals != nil && p.Receipt != nil {
+			if promise, err := countersign.ParsePromise(p.Receipt.Promise); err == nil { // verified with the receipt
+				withdrawn = g.Authorities.Withdrawals(promise.Origin)
+			}
 		}
 		m, _, err = rules.policy.VerifyConsent(p.Consent, at, g.Authorities.Persons, proof, withdrawn)
 	}

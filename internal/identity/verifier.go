@@ -179,6 +179,39 @@ func checkAudience(issuer countersign.Issuer, audience []string, azp string) err
 	return refused
 }
 
+// Bound verifies a person's token by everything but time: what it was bound to stands for longer than a session. The issuer must still publish the key.
+func (v *Verifier) Bound(ctx context.Context, token string) (*Claims, error) {
+	if token == "" || len(token) > MaxToken {
+		return nil, countersign.Refuse(countersign.CodeUnauthenticated, "an identity token of 1 to %d bytes is due", MaxToken)
+	}
+	issuer, err := v.issuerOf(token, countersign.IssuerPerson, nil)
+	if err != nil {
+		return nil, err
+	}
+	keys := &telling{issuerKeys: v.keysOf(issuer.URL)}
+	check := oidc.NewVerifier(issuer.URL, keys, &oidc.Config{
+		SkipClientIDCheck: true, // the directory lists several client ids; checkAudience holds them
+		SkipExpiryCheck:   true, SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256, oidc.EdDSA},
+	})
+	t, err := check.Verify(ctx, token)
+	if err != nil {
+		if errors.Is(keys.failure, countersign.CodeNetwork) {
+			return nil, keys.failure
+		}
+		return nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token is not valid")
+	}
+	c := &Claims{Issuer: issuer, Nonce: t.Nonce, Issued: t.IssuedAt, Expires: t.Expiry}
+	if err := t.Claims(&c.all); err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token's claims cannot be read")
+	}
+	claim := issuer.Claim
+	if claim == "" {
+		claim = "sub"
+	}
+	c.Value = c.Text(claim)
+	return c, checkAudience(issuer, t.Audience, c.Text("azp"))
+}
+
 // OfficialClaims verifies the token of an official of a member and gives what it says.
 func (v *Verifier) OfficialClaims(ctx context.Context, member countersign.MemberID, token string) (*Claims, error) {
 	return v.verify(ctx, token, countersign.IssuerOfficial, func(i countersign.Issuer) bool { return i.Member != nil && *i.Member == member })

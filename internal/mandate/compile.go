@@ -49,6 +49,7 @@ type Policy struct {
 	courts     map[countersign.CourtName]*court
 	gateways   map[countersign.MemberID][]crypto.PublicKey // that sign for a member
 	overseers  map[countersign.MemberID]bool
+	portals    map[countersign.MemberID]bool
 	entities   types.EntityMap // for rules
 }
 
@@ -167,7 +168,7 @@ func build(d *countersign.Directory) *builder {
 		services: map[countersign.ServiceID]*service{}, standing: map[route]*countersign.StandingDeclaration{},
 		programmes: map[route][]*programme{}, entities: types.EntityMap{}, courts: map[countersign.CourtName]*court{},
 		gateways:  map[countersign.MemberID][]crypto.PublicKey{},
-		overseers: map[countersign.MemberID]bool{},
+		overseers: map[countersign.MemberID]bool{}, portals: map[countersign.MemberID]bool{},
 	}}
 	b.parties()
 	b.vocabulary()

@@ -46,6 +46,9 @@ func (b *builder) gatewayKeys() {
 		if slices.Contains(m.Roles, countersign.RoleOverseer) && !slices.Contains(m.Roles, countersign.RoleAgency) {
 			b.p.overseers[m.ID] = true
 		}
+		if slices.Contains(m.Roles, countersign.RolePortal) && !slices.Contains(m.Roles, countersign.RoleAgency) {
+			b.p.portals[m.ID] = true
+		}
 		for j := range m.Gateways {
 			for _, text := range m.Gateways[j].Sign {
 				key, err := keys.PublicKeyText(text).Parse()

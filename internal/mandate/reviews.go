@@ -20,7 +20,9 @@ type Reviews struct {
 }
 
 // SignReviews makes the list's token with a key of the overseer's that the directory holds.
-func SignReviews(key crypto.Signer, r *Reviews) (string, error) { return signToken(key, typeReviews, r) }
+func SignReviews(key crypto.Signer, r *Reviews) (string, error) {
+	return signToken(key, typeReviews, r)
+}
 
 // VerifyReviews checks an overseer's list: signed by a key that the directory holds for a member with the role of an overseer, and fresh at the
 // instant at which it was fetched. Errors are CodeMandateInvalid refusals.

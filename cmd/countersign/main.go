@@ -24,6 +24,7 @@ type cli struct {
 	Gateway   gatewayCmd   `cmd:"" help:"Run a member's gateway: ask other members' registers, answer for one's own, keep the log."`
 	Directory directoryCmd `cmd:"" help:"The signed directory: its ceremony, and the server that publishes it."`
 	Witness   witnessCmd   `cmd:"" help:"Run a witness: cosign logs that only ever grow (C2SP tlog-witness)."`
+	Case      caseCmd      `cmd:"" help:"Answer and decide people's objections and corrections, for agencies and the independent body."`
 	Portal    portalCmd    `cmd:"" help:"The people's portal: who asked about me, why, at what, proved."`
 	Ask       askCmd       `cmd:"" help:"Put one question about one person through one's own gateway."`
 	Verify    verifyCmd    `cmd:"" help:"Check a receipt offline under a pinned policy. Exit status: 0 valid, 1 invalid, 2 unusable."`

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
+	"time"
 	_ "time/tzdata" // a portal shows the country's time also where the machine has no time zones
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,7 +90,8 @@ func runPortal(ctx context.Context, c *portalConfig, now clock.Clock, logger *sl
 	if webTLS != nil {
 		webTLS.ClientAuth = tls.NoClientCert // people have none
 	}
-	peer := peopleFirst(p.desk, p.provider.Handler())
+	peer := casesFirst(subject.NewCaseDesk(p.cases, documentOf(p.directory)), peopleFirst(p.desk, p.provider.Handler()))
+	go p.cases.Run(ctx, time.Minute)
 	return serveAll(ctx, logger, []listener{
 		{name: "web", address: c.Listen.Web, handler: pages, tls: webTLS},
 		{name: "peer", address: c.Listen.Peer, handler: peer, tls: keys.PinnedServer(p.cert, p.provider.Admit)},
@@ -104,6 +107,7 @@ type portalParts struct {
 	log       *ledger.Log
 	provider  *exchange.Provider
 	desk      *subject.Desk
+	cases     *subject.Cases
 	consents  *exchange.Consents
 	verifier  *identity.Verifier
 	metrics   *prometheus.Registry
@@ -154,6 +158,9 @@ func openPortalParts(ctx context.Context, c *portalConfig, now clock.Clock, logg
 	p.provider = exchange.NewProvider(g, nil)
 	p.verifier = identity.NewVerifier(issuersOf(p.directory), nil, now)
 	p.desk = newDesk(g, p.directory, p.verifier, signer)
+	if p.cases, err = subject.OpenCases(ctx, log, now, logger); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	p.consents = &exchange.Consents{Gateway: g, Key: sign, Persons: persons{p.verifier, p.directory}}
 	return p, nil
 }
@@ -183,7 +190,7 @@ func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logge
 		Member: c.Member, Cert: p.cert, Directory: documentOf(p.directory), Log: p.log, Verifier: p.verifier, Clock: now, Logger: logger, Patience: patience,
 	})
 	return portal.New(portal.Options{
-		Member: c.Member, URL: c.URL, Subject: people, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
+		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
 		Clock: now, Logger: logger, Place: place, Policy: func() ([]byte, error) {
 			view, err := p.directory.Current()
 			if err != nil {
@@ -206,6 +213,20 @@ func peopleFirst(desk *subject.Desk, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.RequestURI == subject.PathQuery {
 			desk.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// casesFirst hands what members do about people's cases to their desk.
+func casesFirst(desk *subject.CaseDesk, next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(subject.PathCases, desk)
+	mux.Handle(subject.PathCases+"/{number}", desk)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.RequestURI == subject.PathCases || strings.HasPrefix(r.RequestURI, subject.PathCases+"/") {
+			mux.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -105,6 +105,9 @@ func (m *merger) merge(sources []*source) []*Use {
 	for _, s := range sources {
 		for i := range s.held {
 			h := &s.held[i]
+			if h.Leaf.Kind == countersign.LeafCase {
+				continue // a step of the person's own case is no use of data: the portal shows cases by themselves
+			}
 			if h.Statement != nil && h.Statement.Subject != m.person {
 				h.Broken = countersign.Refuse(countersign.CodeInconsistent, "the record is about somebody else")
 				h.Statement = nil // not this person's to see

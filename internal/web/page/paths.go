@@ -8,7 +8,7 @@ const (
 	PathLogout         = "/logout"                  // POST
 	PathLanguage       = "/language"                // GET: to, back (a path of ours)
 	PathTimeline       = "/uses"                    // GET; POST narrows: from, until, agency, purpose, category, search, refused, clear
-	PathTimelinePage   = "/uses/page/{handle}"      // GET: older or newer entries
+	PathTimelinePage   = "/uses/{handle}/page"      // GET: older or newer entries
 	PathEntry          = "/uses/{handle}"           // GET
 	PathReceipt        = "/receipt/{handle}"        // GET: a file for countersign verify
 	PathPolicy         = "/policy/{handle}"         // GET: the policy file

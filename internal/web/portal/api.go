@@ -25,6 +25,7 @@ const (
 	handlePolicy   = "policy"
 	handleYear     = "year"
 	handleRegister = "register"
+	handleCase     = "case"
 )
 
 // apiHistory is a history for a program.

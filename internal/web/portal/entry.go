@@ -29,6 +29,13 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request, one *session) err
 	v := page.EntryDetail{Entry: entryOf(one, n, u), Proof: s.proof(r, one, n, u), KeptUntil: u.Time.Add(recordLife(doc)), Following: following(u)}
 	v.AsRelative = u.ByProduct
 	v.Differences = differences(n, u)
+	if v.Cases, err = s.casesOn(r, one, n, u.ID); err != nil {
+		return err
+	}
+	if len(v.Cases) > 0 {
+		v.Entry.Notices = append(v.Entry.Notices, page.NoticeCase)
+	}
+	v.MayObject = u.Statement != nil && u.Kind != countersign.LeafView
 	if st := u.Statement; st != nil {
 		law, article, url := n.basis(st.Basis)
 		v.Exchange, v.Asked, v.Case = st.Exchange, st.Asked.Time(), string(st.Case)

@@ -31,6 +31,16 @@ func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseW
 	own("GET "+page.PathYear, s.year)
 	own("GET "+page.PathYearOf, s.yearOf)
 	own("GET "+page.PathCatalogue, s.catalogue)
+	own("GET "+page.PathCases, s.caseList)
+	own("GET "+page.PathCase, s.showCase)
+	own("POST "+page.PathCaseReply, s.personStep(subject.StepReplied, "text", page.FlashCaseReplied))
+	own("POST "+page.PathCaseAppeal, s.personStep(subject.StepAppealed, "appeal", page.FlashCaseAppealed))
+	own("POST "+page.PathCaseWithdraw, s.personStep(subject.StepWithdrawn, "", page.FlashCaseWithdrawn))
+	own("GET "+page.PathCaseExport, s.caseExport)
+	own("GET "+page.PathObject, s.objection)
+	own("POST "+page.PathObject, s.objection)
+	own("GET "+page.PathCorrect, s.correction)
+	own("POST "+page.PathCorrect, s.correction)
 	own("GET "+page.PathExport, s.export)
 	own("GET "+page.PathExportFile, s.exportFile)
 	own("GET "+page.PathExportPrint, s.exportPrint)
@@ -89,6 +99,11 @@ func (s *Server) frame(r *http.Request, one *session, section page.Section) page
 	}
 	if one != nil {
 		f.Person, f.CSRF, f.Flash, f.Expires = masked(one.person.Subject), one.csrf, one.takeFlash(), s.sessions.ends(one)
+		for _, c := range s.o.Cases.Of(one.person.Subject) {
+			if c.State == subject.CaseAnswered {
+				f.Cases++
+			}
+		}
 	}
 	return f
 }

@@ -120,6 +120,12 @@ func newSite(t *testing.T) *site {
 			Sign: []string{string(must(keys.EncodePublicKey(signKey.Public()))(t))}, Log: countersign.Log{VKey: s.log.VerifierKey()},
 		}}}},
 	}
+	pop := countersign.SubsystemID{MemberID: countersign.MemberID{Instance: "T", Class: "GOV", Code: "POP"}, Subsystem: "registry"}
+	doc.Categories = []countersign.Category{{Code: "residence", Text: countersign.Text{"en": "Residence"}, Class: countersign.ClassRelation}}
+	doc.Services = []countersign.Service{{
+		ID: countersign.ServiceID{SubsystemID: pop, Service: "residence"}, Text: countersign.Text{"en": "Residence"}, Categories: []countersign.CategoryCode{"residence"},
+		Subject: countersign.Selector{From: countersign.SubjectInRequest}, Fields: []countersign.Field{{Path: "/address", Category: "residence"}},
+	}}
 	directory := func() (*countersign.Directory, error) { return doc, nil }
 	verifier := identity.NewVerifier(func() ([]countersign.Issuer, error) { return doc.Issuers, nil }, nil, s.clock)
 	desk := subject.NewDesk(subject.DeskOptions{Member: por, Gateway: "gw1", Directory: directory, Log: s.log, Verifier: verifier, Signer: signer, Clock: s.clock, Logger: logger})
@@ -133,6 +139,7 @@ func newSite(t *testing.T) *site {
 	server := must(portal.New(portal.Options{
 		Member: por, URL: s.url, Directory: directory, Clients: []portal.Client{{Issuer: s.issuer.URL, ID: "portal", Name: countersign.Text{"en": "Test login"}}},
 		Subject: subject.NewPortal(subject.PortalOptions{Member: por, Cert: cert, Directory: directory, Log: s.log, Verifier: verifier, Clock: s.clock, Logger: logger}),
+		Gateway: "gw1", Cases: must(subject.OpenCases(t.Context(), s.log, s.clock, logger))(t),
 		Locales: must(web.LoadLocales())(t), Assets: must(web.LoadAssets())(t), Clock: s.clock, Logger: logger,
 		Policy: func() ([]byte, error) { return []byte("log " + s.log.VerifierKey() + "\n"), nil },
 	}))(t)
@@ -410,7 +417,7 @@ func TestHandlesAreOfOneSession(t *testing.T) {
 		t.Errorf("in another session: %d", r.status)
 	}
 	handle := strings.TrimPrefix(entry[1], "/uses/")
-	for _, path := range []string{"/receipt/" + handle, "/uses/page/" + handle, "/year/" + handle, "/uses/" + handle[1:]} {
+	for _, path := range []string{"/receipt/" + handle, "/uses/" + handle + "/page", "/year/" + handle, "/uses/" + handle[1:]} {
 		if r := b.get(path); r.status != http.StatusNotFound {
 			t.Errorf("%s: %d", path[:12], r.status)
 		}
@@ -451,5 +458,71 @@ func TestLanguageReturnsToUs(t *testing.T) {
 		if r := b.get("/language?" + url.Values{"to": {"en"}, "back": {back}}.Encode()); r.location != want {
 			t.Errorf("back to %q goes to %q", back, r.location)
 		}
+	}
+}
+
+// TestCorrection walks a case through the pages: opened with mistakes first, read, replied to, exported, withdrawn; and nobody else sees it.
+func TestCorrection(t *testing.T) {
+	s := newSite(t)
+	b := s.browser(t)
+	b.login("1ABC23D")
+	var session struct{ CSRF string }
+	if err := json.Unmarshal([]byte(b.get("/api/session").body), &session); err != nil {
+		t.Fatal(err)
+	}
+	form := func(pairs ...string) url.Values {
+		v := url.Values{"csrf": {session.CSRF}}
+		for i := 0; i < len(pairs); i += 2 {
+			v.Set(pairs[i], pairs[i+1])
+		}
+		return v
+	}
+	found := regexp.MustCompile(`href="(/held/[^"]+/correct)"`).FindStringSubmatch(b.get("/held").body)
+	if found == nil {
+		t.Fatal("the catalogue offers no correction")
+	}
+	if r := b.get(found[1]); r.status != http.StatusOK {
+		t.Fatalf("the form: %d %s", r.status, r.body)
+	}
+	for name, wrong := range map[string]url.Values{
+		"no ground": form("field", "/address", "text", "x"), "no field": form("ground", "wrong", "text", "x"), "no text": form("field", "/address", "ground", "wrong"),
+		"a field that is not held": form("field", "/else", "ground", "wrong", "text", "x"), "too long": form("field", "/address", "ground", "wrong", "text", strings.Repeat("x", 4001)),
+	} {
+		if r := b.do(http.MethodPost, found[1], wrong); r.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d", name, r.status)
+		}
+	}
+	r := b.do(http.MethodPost, found[1], form("field", "/address", "ground", "wrong", "text", "My street is another."))
+	if r.status != http.StatusSeeOther || !strings.HasPrefix(r.location, "/cases/") {
+		t.Fatalf("opening: %d %q %s", r.status, r.location, r.body)
+	}
+	at := r.location
+	if r := b.get(at); r.status != http.StatusOK || !strings.Contains(r.body, "My street is another.") {
+		t.Errorf("the case: %d", r.status)
+	}
+	if r := b.do(http.MethodPost, at+"/reply", form("text", "Number 12, to be exact.")); r.status != http.StatusSeeOther {
+		t.Errorf("the reply: %d %s", r.status, r.body)
+	}
+	if r := b.do(http.MethodPost, at+"/appeal", form("appeal", "I appeal.")); r.status != http.StatusForbidden {
+		t.Errorf("an appeal before any answer: %d", r.status)
+	}
+	if r := b.get(at + "/export"); r.status != http.StatusOK || !strings.Contains(r.body, `"salt"`) {
+		t.Errorf("the export: %d", r.status)
+	}
+	other := s.browser(t)
+	other.login("9XYZ99Z")
+	if r := other.get(at); r.status != http.StatusNotFound {
+		t.Errorf("another person opens it: %d", r.status)
+	}
+	if r := other.get("/cases"); strings.Contains(r.body, `href="/cases/`) {
+		t.Error("another person's list holds a case")
+	}
+	s.clock.add(subject.ReplyWithin)
+	b.login("1ABC23D")
+	if r := b.get("/cases"); !strings.Contains(r.body, `href="/cases/`) {
+		t.Error("the list of cases is empty after a new login")
+	}
+	if text := b.get("/uses").body; strings.Contains(text, "My street") {
+		t.Error("the timeline holds a case's text")
 	}
 }

@@ -19,8 +19,10 @@ import (
 // Options are the parts of a portal's pages.
 type Options struct {
 	Member    countersign.MemberID
-	URL       string // where people reach it, for instance https://my.example
+	URL       string                  // where people reach it, for instance https://my.example
+	Gateway   countersign.GatewayName // the portal's own
 	Subject   *subject.Portal
+	Cases     *subject.Cases
 	Directory subject.Directory
 	Clients   []Client               // one at least
 	Policy    func() ([]byte, error) // the directory's logs and witnesses, as C2SP tlog-policy

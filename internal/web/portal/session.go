@@ -243,6 +243,13 @@ func (s *session) filtered() filter {
 	return s.filter
 }
 
+// say has a word shown on the next page.
+func (s *session) say(f page.Flash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flash = f
+}
+
 func (s *session) takeFlash() page.Flash {
 	s.mu.Lock()
 	defer s.mu.Unlock()

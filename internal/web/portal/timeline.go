@@ -56,7 +56,7 @@ func (f filter) query(place *time.Location) (subject.HistoryQuery, page.FieldErr
 		}
 	}
 	if len(wrong) == 0 && f.From != "" && f.Until != "" && q.Until.Before(q.Since) {
-		wrong["until"] = "order"
+		wrong["until"] = "date-order"
 	}
 	return q, wrong
 }

@@ -43,7 +43,7 @@ type cli struct {
 
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
-	simulation //nolint:unused // its fields are commands, which the parser finds
+	Simulation   simulation      `embed:""`
 	DemoLogin    demoLoginCmd    `cmd:"" hidden:"" help:"Log in at the demo's identity provider and print the token."`
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
 

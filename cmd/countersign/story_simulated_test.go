@@ -79,7 +79,7 @@ func (s *story) foundSimulated(ctx context.Context, dir string, plan demoPlan) (
 
 // simulate runs a command of the binary that keeps simulated time.
 func (s *story) simulate(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, s.simulated, args...) //nolint:gosec // built by this test
+	cmd := exec.CommandContext(ctx, s.simulated, args...)
 	cmd.Env = append(os.Environ(), simulatedClock+"="+s.env.Getenv(simulatedClock))
 	var out, diagnosis bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &diagnosis
@@ -180,11 +180,11 @@ func cmdPublic(ts *testscript.TestScript, neg bool, args []string) {
 
 // publicSize reads the checkpoint that anybody may read.
 func publicSize(document *countersign.Directory, m demoMember) (int64, error) {
-	res, err := storyClient.Get(m.Public + "/checkpoint") //nolint:noctx // bounded by the client
+	res, err := storyClient.Get(m.Public + "/checkpoint")
 	if err != nil {
 		return 0, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	if res.StatusCode == http.StatusNotFound {
 		return 0, nil
 	}

@@ -86,6 +86,19 @@ bench: build ## compare a gateway pair with a bare two-hop mutual-TLS chain (BEN
 	@$(NEED) wrk=wrk
 	$(GO) run ./bench run -binary $(BINARY) $(BENCH_FLAGS)
 
+# SOAK_KILLS is how often a log under load is killed at a random instant; the tests do it a dozen times.
+SOAK_KILLS ?= 1000
+.PHONY: soak
+soak: ## kill a log under load again and again; nothing acknowledged may be lost, and its store must be whole each time (SOAK_KILLS=...)
+	SOAK_KILLS=$(SOAK_KILLS) $(GO) test -count=1 -timeout=6h -run '^TestKilledAtAnyInstant$$' -v ./internal/ledger
+
+.PHONY: wasm
+wasm: ## build dist/verify.wasm: the offline verification for browsers, and its support script
+	mkdir -p dist
+	GOOS=js GOARCH=wasm CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -ldflags '-s -w' -o dist/verify.wasm ./wasm
+	cp "$$($(GO) env GOROOT)/lib/wasm/wasm_exec.js" dist/
+	@ls -l dist/verify.wasm; printf 'compressed: '; gzip -9 -c dist/verify.wasm | wc -c
+
 .PHONY: reproducible
 reproducible: ## build twice, in two folders and with two caches, and compare the bytes
 	GO='$(GO)' VERSION='$(VERSION)' scripts/reproducible $(MAKE)

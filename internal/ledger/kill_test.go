@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +111,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	}
 	appended := map[uint64]countersign.ExchangeID{}
 	reserved, intended := map[countersign.ExchangeID]bool{}, map[countersign.ExchangeID]bool{}
-	for range 12 {
+	for range kills(t) {
 		told := runAndKill(t, m.dir, 20+rand.IntN(120))
 		for _, line := range told {
 			var word, id string
@@ -171,9 +172,24 @@ func TestKilledAtAnyInstant(t *testing.T) {
 		}
 		m.shut()
 	}
+	t.Logf("%d kills: %d acknowledged records, all there", kills(t), len(appended))
 	if len(appended) < 100 {
 		t.Fatalf("only %d appends in all: the children did no work", len(appended))
 	}
+}
+
+// kills is how often the process is killed: a dozen times, or as many as SOAK_KILLS says.
+func kills(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("SOAK_KILLS")
+	if text == "" {
+		return 12
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("SOAK_KILLS=%q: give a number of kills", text)
+	}
+	return n
 }
 
 // runAndKill starts a child, reads that many lines, kills it, and gives all whole lines that it told.

@@ -23,7 +23,9 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/federation"
+	"countersign.dev/countersign/internal/identity"
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 )
@@ -167,21 +169,33 @@ func (o *officeConfig) serve(ctx context.Context, s streams, open func(context.C
 		}
 	}()
 	var peers *tls.Config
+	peer := http.StripPrefix("/log", log.Handler(ledger.ViewParty))
 	if o.Peer != "" {
 		if peers, err = o.peers(directory); err != nil {
 			return err
 		}
+		// The watchers are watched: a person's query about the office's log is answered like any gateway's.
+		signer, err := keys.NewBatchSigner(key, now, signWindow)
+		if err != nil {
+			return err
+		}
+		defer signer.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to sign
+		g := &exchange.Gateway{Member: o.Member, Name: deskGateway, Directory: directory, Log: log, Clock: now, Logger: logger}
+		peer = peopleFirst(newDesk(g, directory, identity.NewVerifier(issuersOf(directory), nil, now), signer), peer)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /log/", http.StripPrefix("/log", log.Handler(ledger.ViewPublic)))
 	mux.Handle("/", public)
 	return serveAll(ctx, logger, []listener{
 		{name: "public", address: o.Listen, handler: mux},
-		{name: "peer", address: o.Peer, handler: http.StripPrefix("/log", log.Handler(ledger.ViewParty)), tls: peers},
+		{name: "peer", address: o.Peer, handler: peer, tls: peers},
 		{name: "desk", address: o.Desk, handler: withToken(token, desk)},
 		{name: "admin", address: o.Admin, handler: adminHandler(metrics, func() error { return ready(directory, log) })},
 	})
 }
+
+// deskGateway is the name of an office's gateway in the directory.
+const deskGateway countersign.GatewayName = "desk"
 
 // peers admits the keys of the directory's gateways.
 func (o *officeConfig) peers(directory *federation.Client) (*tls.Config, error) {

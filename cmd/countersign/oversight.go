@@ -52,7 +52,7 @@ func (c *oversightInitCmd) entry(ctx context.Context) (*countersign.Gateway, err
 		return nil, err
 	}
 	return &countersign.Gateway{
-		Name: "desk", URL: c.Peer, TLS: []countersign.Pin{countersign.Pin(tlsKey.KeyID())}, Sign: []string{key},
+		Name: deskGateway, URL: c.Peer, TLS: []countersign.Pin{countersign.Pin(tlsKey.KeyID())}, Sign: []string{key},
 		Log: countersign.Log{VKey: vkey, URL: o.URL + "/log"},
 	}, nil
 }

@@ -122,6 +122,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"nowhere":      cmdNowhere,
 		"login":        cmdLogin,
 		"history":      cmdHistory,
+		"petition":     cmdPetition,
 		"let":          cmdLet,
 		"volley":       cmdVolley,
 		"forge":        cmdForge,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,105 @@ func cmdHistory(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.Unmarshal(text, &indented))
 	_, err = ts.Stdout().Write(text)
 	ts.Check(err)
+}
+
+// cmdPetition: "petition PIN object|correct LINK FIELD=VALUE…": logs in as a person, finds the first form of that kind whose address fits the page, and sends it
+// filled in; or "petition PIN reply|appeal|withdraw NUMBER…" on the person's newest case. It prints the person's cases from their export.
+func cmdPetition(ts *testscript.TestScript, neg bool, args []string) {
+	s := storyOf(ts)
+	if len(args) < 2 || s.d == nil || s.d.Portal == nil {
+		ts.Fatalf("usage: petition PIN object|correct|reply|appeal|withdraw|show FIELD=VALUE…")
+	}
+	form := url.Values{}
+	for _, a := range args[2:] {
+		key, value, _ := strings.Cut(a, "=")
+		form.Set(key, value)
+	}
+	text, err := s.petition(args[0], args[1], form)
+	if (err != nil) != neg {
+		ts.Fatalf("%v", err)
+	}
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	_, err = ts.Stdout().Write(text)
+	ts.Check(err)
+}
+
+// formLinks find where forms are on the portal's pages.
+var formLinks = map[string]struct{ page, link string }{
+	"correct": {"/held", `href="(/held/[^"]+/correct)"`},
+	"object":  {"", `href="(/uses/[^"]+/object)"`},
+}
+
+func (s *story) petition(pin, deed string, form url.Values) ([]byte, error) {
+	b, err := loginAt(s.d.Portal.URL, pin)
+	if err != nil {
+		return nil, err
+	}
+	to, err := b.formFor(s.d.Portal.URL, deed)
+	if err != nil {
+		return nil, err
+	}
+	if deed != "show" {
+		text, err := b.read(s.d.Portal.URL + "/api/session")
+		if err != nil {
+			return nil, err
+		}
+		var session struct{ CSRF string }
+		if err := json.Unmarshal(text, &session); err != nil {
+			return nil, err
+		}
+		form.Set("csrf", session.CSRF)
+		res, err := b.http.PostForm(s.d.Portal.URL+to, form) //nolint:noctx // bounded by the client's time-out
+		if err != nil {
+			return nil, err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("%s: %s", to[:6], res.Status)
+		}
+	}
+	newest, err := b.link(s.d.Portal.URL+"/cases", `href="(/cases/[^"/]+)"`)
+	if err != nil {
+		return nil, err
+	}
+	return b.read(s.d.Portal.URL + newest + "/export")
+}
+
+// formFor finds the address of a form.
+func (v *visitor) formFor(portal, deed string) (string, error) {
+	at, ok := formLinks[deed]
+	switch {
+	case ok && at.page != "":
+		return v.link(portal+at.page, at.link)
+	case ok:
+		text, err := v.read(portal + "/uses")
+		if err != nil {
+			return "", err
+		}
+		for _, m := range regexp.MustCompile(`href="(/uses/[^"/]+)"`).FindAllStringSubmatch(string(text), -1) {
+			if to, err := v.link(portal+m[1], at.link); err == nil {
+				return to, nil
+			}
+		}
+		return "", fmt.Errorf("no entry of the timeline offers %s", deed)
+	}
+	newest, err := v.link(portal+"/cases", `href="(/cases/[^"/]+)"`)
+	return newest + "/" + deed, err
+}
+
+// link finds the first address on a page.
+func (v *visitor) link(page, pattern string) (string, error) {
+	text, err := v.read(page)
+	if err != nil {
+		return "", err
+	}
+	m := regexp.MustCompile(pattern).FindSubmatch(text)
+	if m == nil {
+		return "", fmt.Errorf("%s links to nothing like %s", page, pattern)
+	}
+	return string(m[1]), nil
 }
 
 // visitor is a browser without a screen.

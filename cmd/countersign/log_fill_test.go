@@ -21,7 +21,7 @@ func openTestLog(t *testing.T, parts logParts) (*ledger.Log, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := parts.config(db, clock.System{}, nil)
+	conf, err := parts.config(db, clock.Default(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

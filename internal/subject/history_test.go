@@ -141,6 +141,7 @@ func TestSlowAndDeadAreNamed(t *testing.T) {
 	w := newWorld(t, "POP", "MUN", "VEH", "SOC")
 	w.both(t, "POP", "MUN", alma)
 	w.clock.add(time.Hour)
+	w.wait(3 * time.Second)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	w.members["MUN"].front = func(http.Handler) http.Handler {

@@ -63,7 +63,8 @@ type member struct {
 	url    string
 }
 
-const patience = 3 * time.Second
+// patience is long, so that a busy machine is no slow gateway.
+const patience = time.Minute
 
 func code(c string) countersign.MemberID {
 	return countersign.MemberID{Instance: "T", Class: "GOV", Code: c}
@@ -81,11 +82,16 @@ func newWorld(t testing.TB, agencies ...string) *world {
 	for _, a := range append([]string{"POR"}, agencies...) {
 		w.join(t, a)
 	}
+	w.wait(patience)
+	return w
+}
+
+// wait gives the portal another patience.
+func (w *world) wait(d time.Duration) {
 	p := w.members["POR"]
 	w.portal = subject.NewPortal(subject.PortalOptions{
-		Member: p.id, Cert: p.cert, Directory: w.directory, Log: p.log, Verifier: w.verifier(), Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Patience: patience,
+		Member: p.id, Cert: p.cert, Directory: w.directory, Log: p.log, Verifier: w.verifier(), Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Patience: d,
 	})
-	return w
 }
 
 func (w *world) directory() (*countersign.Directory, error) { return w.doc, nil }

@@ -26,6 +26,7 @@ import (
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/federation/ceremony"
 	"countersign.dev/countersign/internal/keys"
+	"countersign.dev/countersign/internal/ledger/lockfile"
 	"countersign.dev/countersign/internal/register/upstream"
 )
 
@@ -43,7 +44,8 @@ type demoFile struct {
 	Upstream  string                `json:"upstream,omitempty"` // of the benchmark's service, in a pair
 	PID       int                   `json:"pid,omitempty"`
 
-	dir string
+	dir      string
+	reserved []*lockfile.Lock // of the ports, until this process ends
 }
 
 type demoPart struct {
@@ -164,12 +166,12 @@ const longStage = 20000
 // planDemo chooses names and ports.
 func planDemo(dir string, plan demoPlan) (*demoFile, error) {
 	doc := law.Document(clock.Default().Now())
-	free, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2 + portalAddresses + officeAddresses*len(plan.offices))
+	free, reserved, err := freeAddresses(2 + 2*len(doc.Witnesses) + 5*len(plan.agencies) + 2 + portalAddresses + officeAddresses*len(plan.offices))
 	if err != nil {
 		return nil, err
 	}
 	next := func() string { a := free[0]; free = free[1:]; return a }
-	d := &demoFile{Instance: law.Instance, Witnesses: map[string]demoPart{}, Members: map[string]demoMember{}, Upstream: plan.upstream, dir: dir}
+	d := &demoFile{reserved: reserved, Instance: law.Instance, Witnesses: map[string]demoPart{}, Members: map[string]demoMember{}, Upstream: plan.upstream, dir: dir}
 	d.Directory = demoPart{URL: "http://" + next(), Admin: "http://" + next()}
 	for _, w := range doc.Witnesses {
 		d.Witnesses[string(w.Name)] = demoPart{URL: "http://" + next(), Admin: "http://" + next()}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"countersign.dev/countersign/internal/ledger/lockfile"
 )
 
 // process is one part of the demo: this same binary again, with arguments of its own. It lives no longer than the demo: its standard input is
@@ -208,30 +210,39 @@ func (f *fleet) part(name string) *process {
 	return nil
 }
 
-// freeAddresses finds n free ports of loopback, all held until all are found. They lie below those that systems give to outgoing connections:
-// a port that is kept for the next start must not be somebody's by then.
-func freeAddresses(n int) ([]string, error) {
-	var out []string
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
-	for tries := 0; len(out) < n; tries++ {
-		port := firstPort + rand.N(lastPort-firstPort+1)                               //nolint:gosec // any will do
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // closed at once
-		if err != nil {
-			if tries > 100*n {
-				return nil, err
-			}
-			continue
-		}
-		held = append(held, l)
-		out = append(out, l.Addr().String())
+// freeAddresses finds n free ports of loopback. They lie below those that systems give to outgoing connections: a port that is kept for the next
+// start must not be somebody's by then. Whole blocks of ports are reserved against other demos on this machine that are choosing theirs or have
+// not started yet; the reservation lasts as long as its holder keeps the locks.
+func freeAddresses(n int) (out []string, reserved []*lockfile.Lock, err error) {
+	folder := filepath.Join("/tmp", "countersign-ports-"+strconv.Itoa(os.Getuid()))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, nil, err
 	}
-	return out, nil
+	for _, block := range rand.Perm((lastPort - firstPort) / portBlock) {
+		lock, err := lockfile.Acquire(filepath.Join(folder, strconv.Itoa(block)))
+		if err != nil {
+			continue // another demo's
+		}
+		reserved = append(reserved, lock)
+		for port := firstPort + block*portBlock; port < firstPort+(block+1)*portBlock; port++ {
+			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // closed at once
+			if err != nil {
+				continue
+			}
+			out = append(out, l.Addr().String())
+			if err := l.Close(); err != nil {
+				return nil, nil, err
+			}
+			if len(out) == n {
+				return out, reserved, nil
+			}
+		}
+	}
+	return nil, nil, fmt.Errorf("no %d ports are free between %d and %d", n, firstPort, lastPort)
 }
+
+// portBlock is how many ports are reserved together.
+const portBlock = 50
 
 // SPEC: Linux gives outgoing connections the ports 32768 to 60999, others those from 49152 on (RFC 6335).
 const (

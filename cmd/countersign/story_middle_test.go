@@ -60,7 +60,7 @@ type capture struct {
 
 // moveGateway gives a gateway another peer address than the directory says, and returns it.
 func moveGateway(m demoMember) (string, error) {
-	free, err := freeAddresses(1)
+	free, _, err := freeAddresses(1)
 	if err != nil {
 		return "", err
 	}
@@ -95,7 +95,7 @@ func newMiddle(provider, consumer demoMember) (*middle, error) {
 	if err := m.as(consumer); err != nil {
 		return nil, err
 	}
-	socket, err := net.Listen("tcp", address(provider.Peer)) //nolint:noctx // closed with the server
+	socket, err := net.Listen("tcp", address(provider.Peer))
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (m *middle) passTo(host string, c capture) (*passed, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return &passed{res.StatusCode, res.Header, body}, err
 }
@@ -330,7 +330,7 @@ func (m *middle) sign(p *passed) error {
 	p.header.Set("Content-Digest", httpsig.DigestContent(p.body).String())
 	p.header.Del("Signature")
 	p.header.Del("Signature-Input")
-	signed, err := profile.Sign(context.Background(), signer, httpsig.OfResponse(p.status, p.header), time.Now()) //nolint:forbidigo // the demo's time is the machine's
+	signed, err := profile.Sign(context.Background(), signer, httpsig.OfResponse(p.status, p.header), time.Now())
 	if err != nil {
 		return err
 	}
@@ -433,7 +433,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	ts.Check(until(ctx, func() error {
-		res, err := storyClient.Get(args[0]) //nolint:noctx // bounded by the client
+		res, err := storyClient.Get(args[0])
 		if err != nil {
 			return err
 		}

@@ -101,7 +101,7 @@ func (e echoService) service() countersign.Service {
 // vectorFederation runs a federation whose law has the services of the vectors beside its own.
 func vectorFederation(t *testing.T) vectors.Env {
 	t.Helper()
-	free, err := freeAddresses(1) // and nobody listens there
+	free, _, err := freeAddresses(1) // and nobody listens there
 	if err != nil {
 		t.Fatal(err)
 	}

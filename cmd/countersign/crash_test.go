@@ -261,7 +261,7 @@ func verified(d *demoFile, policy *countersign.Policy, id string) (*countersign.
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequest(http.MethodGet, m.Client+"/countersign/receipts/"+id, nil) //nolint:noctx // bounded by the client
+	req, err := http.NewRequest(http.MethodGet, m.Client+"/countersign/receipts/"+id, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func verified(d *demoFile, policy *countersign.Policy, id string) (*countersign.
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, err

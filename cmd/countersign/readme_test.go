@@ -82,12 +82,12 @@ func makeDemo(t *testing.T, home string) string {
 		t.Fatal(err)
 	}
 	log := filepath.Join(home, "make.log")
-	out, err := os.Create(log) //nolint:gosec // the test's own folder
+	out, err := os.Create(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer out.Close()                                                                                        //nolint:errcheck // the child has its own
-	cmd := exec.Command("make", "-C", filepath.Join("..", ".."), "--old-file=build", "demo", "BINARY="+self, //nolint:gosec,noctx // ended below
+	defer out.Close() //nolint:errcheck // the child has its own
+	cmd := exec.Command("make", "-C", filepath.Join("..", ".."), "--old-file=build", "demo", "BINARY="+self,
 		"DEMO_FLAGS=--dir "+filepath.Join(home, "demo-data")+fmt.Sprintf(" --people %d", storyPeople))
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -89,7 +89,7 @@ func questionOf(d *demoFile, args []string) (*http.Request, error) {
 			h.Add(field, value)
 		}
 	}
-	req, err := http.NewRequest(method, from.Client, strings.NewReader(body)) //nolint:noctx // bounded by the client
+	req, err := http.NewRequest(method, from.Client, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func put(req *http.Request) (*asked, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	out := &asked{
 		Status: res.StatusCode, Error: res.Header.Get(xroad.HeaderError), Code: res.Header.Get(xroad.HeaderCountersignError),
@@ -150,9 +150,9 @@ func cmdRaw(ts *testscript.TestScript, neg bool, args []string) {
 	u, err := url.Parse(args[0])
 	ts.Check(err)
 	text := os.Expand(ts.ReadFile(args[1]), ts.Getenv)
-	conn, err := net.Dial("tcp", u.Host) //nolint:noctx // bounded below
+	conn, err := net.Dial("tcp", u.Host)
 	ts.Check(err)
-	defer conn.Close() //nolint:errcheck // read to its end
+	defer conn.Close()
 	ts.Check(conn.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(conn, strings.ReplaceAll(text, "\n", "\r\n"))
 	ts.Check(err)

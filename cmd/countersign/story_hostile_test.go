@@ -86,7 +86,7 @@ func cmdFlood(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	token, err := readLine(m.TokenFile)
 	ts.Check(err)
-	req, err := http.NewRequest(http.MethodPost, m.Client+"/r1/"+xroad.EncodeService(law.Service(law.POP, "check")), nil) //nolint:noctx // bounded by the client
+	req, err := http.NewRequest(http.MethodPost, m.Client+"/r1/"+xroad.EncodeService(law.Service(law.POP, "check")), nil)
 	ts.Check(err)
 	h := req.Header
 	h.Set(xroad.HeaderClient, law.Client(args[0]).String())
@@ -121,11 +121,11 @@ func cmdFlood(ts *testscript.TestScript, neg bool, args []string) {
 // answered beside them.
 func holdOpen(m demoMember, n int) error {
 	for range n {
-		conn, err := net.Dial("tcp", address(m.Client)) //nolint:noctx // loopback
+		conn, err := net.Dial("tcp", address(m.Client))
 		if err != nil {
 			return err
 		}
-		defer conn.Close() //nolint:errcheck // all at the end
+		defer conn.Close()
 		if _, err := io.WriteString(conn, "GET /r1/DEMO/GOV/POP HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 			return err
 		}
@@ -135,11 +135,11 @@ func holdOpen(m demoMember, n int) error {
 		return err
 	}
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Get(u) //nolint:noctx // bounded by the client
+	res, err := client.Get(u)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // its status is enough
+	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("beside %d slow connections the gateway answers %s", n, res.Status)
 	}

@@ -167,7 +167,7 @@ func atRegistry(ctx context.Context, s streams, address string, in exchange.Cons
 	if err != nil {
 		return nil, fmt.Errorf("the registry does not answer: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	if text, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func follow(ctx context.Context, browser *http.Client, at, as string) (*url.URL,
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing is read
+	defer res.Body.Close()
 	if res.StatusCode < 300 || res.StatusCode > 399 {
 		return nil, countersign.Refuse(countersign.CodeUnauthenticated, "the identity provider does not let that person in: %s", res.Status)
 	}
@@ -129,6 +129,6 @@ func getJSON(ctx context.Context, client *http.Client, address string, to any) e
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	return json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(to)
 }

@@ -218,7 +218,7 @@ func freeAddresses(n int) (out []string, reserved []*lockfile.Lock, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, nil, err
 	}
-	for _, block := range rand.Perm((lastPort - firstPort) / portBlock) {
+	for _, block := range rand.Perm((lastPort - firstPort) / portBlock) { //nolint:gosec // any will do
 		lock, err := lockfile.Acquire(filepath.Join(folder, strconv.Itoa(block)))
 		if err != nil {
 			continue // another demo's

@@ -55,7 +55,7 @@ func (c *emergencyCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return fmt.Errorf("the gateway does not answer: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only
+	defer res.Body.Close()
 	if text, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ package main
 import "time"
 
 // simulation is empty: this program keeps real time, and has no command that could change that.
-type simulation struct{} //nolint:unused // embedded for the parser of the command line
+type simulation struct{}
 
 // How often parts look at the directory: its host for newly approved versions and signatures to renew, all others for a newer one.
 const (

@@ -96,7 +96,7 @@ func (s *story) petition(pin, deed string, form url.Values) ([]byte, error) {
 			return nil, err
 		}
 		form.Set("csrf", session.CSRF)
-		res, err := b.http.PostForm(s.d.Portal.URL+to, form) //nolint:noctx // bounded by the client's time-out
+		res, err := b.http.PostForm(s.d.Portal.URL+to, form)
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func loginAt(portal, pin string) (*visitor, error) {
 		return nil, err
 	}
 	v := &visitor{&http.Client{Jar: jar, Timeout: 20 * time.Second}}
-	res, err := v.http.PostForm(portal+"/login", nil) //nolint:noctx // bounded by the client's time-out
+	res, err := v.http.PostForm(portal+"/login", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func loginAt(portal, pin string) (*visitor, error) {
 	if res.StatusCode != http.StatusOK || !strings.HasSuffix(choose.Path, "/choose") {
 		return nil, fmt.Errorf("the login leads to %s: %s", choose, res.Status)
 	}
-	back, err := v.http.PostForm(choose.String(), url.Values{"id": {choose.Query().Get("id")}, "subject": {pin}}) //nolint:noctx // as above
+	back, err := v.http.PostForm(choose.String(), url.Values{"id": {choose.Query().Get("id")}, "subject": {pin}})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func loginAt(portal, pin string) (*visitor, error) {
 }
 
 func (v *visitor) read(address string) ([]byte, error) {
-	res, err := v.http.Get(address) //nolint:noctx // bounded by the client's time-out
+	res, err := v.http.Get(address)
 	if err != nil {
 		return nil, err
 	}

@@ -290,7 +290,7 @@ func (c *client) LoginURL(id string) string           { return c.login(id) }
 func (c *client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }
 func (c *client) IDTokenLifetime() time.Duration      { return c.life }
 func (c *client) DevMode() bool                       { return false }
-func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive,staticcheck // the interface's spelling
+func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:staticcheck // the interface's spelling
 	return slices.Clone[[]string]
 }
 func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string {

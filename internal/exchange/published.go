@@ -66,7 +66,7 @@ func (p *Published) read(address string) (string, error) {
 	if err != nil {
 		return "", countersign.RefuseBecause(countersign.CodeNetwork, err, "the office that publishes the list does not answer")
 	}
-	defer res.Body.Close() //nolint:errcheck // a read-only body
+	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxPublished+1))
 	switch {
 	case err != nil:

@@ -320,5 +320,5 @@ func encodeDates(t testing.TB, d federation.Dates) json.RawMessage {
 
 // put writes a file without ceremony.
 func put(path string, content []byte) error {
-	return os.WriteFile(path, content, 0o600) //nolint:gosec // in a folder of the test
+	return os.WriteFile(path, content, 0o600)
 }

@@ -59,7 +59,7 @@ func startLitewitness(t *testing.T, vkey string) (url, witnessKey string) {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "agent")
-	listener, err := net.Listen("unix", socket) //nolint:noctx // closed with the test
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func startLitewitness(t *testing.T, vkey string) (url, witnessKey string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func startLitewitness(t *testing.T, vkey string) (url, witnessKey string) {
 	}
 	db, name := filepath.Join(dir, "w.db"), "litewitness.example/w"
 	var out bytes.Buffer
-	cmd := exec.Command(bin, "-name", name, "-db", db, "-ssh-agent", socket, "-listen", address, "-key", ssh.FingerprintSHA256(key)) //nolint:noctx // interrupted below
+	cmd := exec.Command(bin, "-name", name, "-db", db, "-ssh-agent", socket, "-listen", address, "-key", ssh.FingerprintSHA256(key))
 	cmd.Stderr = &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func startLitewitness(t *testing.T, vkey string) (url, witnessKey string) {
 		}
 	})
 	eventually(t, func() bool {
-		res, err := http.Get("http://" + address + "/") //nolint:noctx // on loopback
+		res, err := http.Get("http://" + address + "/")
 		if err == nil {
 			_ = res.Body.Close()
 		}
@@ -192,7 +192,7 @@ func TestAForeignCheckerReadsOurLog(t *testing.T) {
 	look := func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, bin, "-storage_url", server.URL+"/", "-public_key", key, "-ui=false", "-v=1", "-logtostderr") //nolint:gosec // built above
+		cmd := exec.CommandContext(ctx, bin, "-storage_url", server.URL+"/", "-public_key", key, "-ui=false", "-v=1", "-logtostderr")
 		out, err := cmd.StderrPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ func (s *SQLite) Reservations(ctx context.Context, visit func(exchange []byte, u
 	if err != nil {
 		return refuse(err, "reading reservations")
 	}
-	defer rows.Close() //nolint:errcheck // a read
+	defer rows.Close()
 	for rows.Next() {
 		var exchange []byte
 		var until countersign.Millis
@@ -39,7 +39,7 @@ func (s *SQLite) Integrity(ctx context.Context) (wrong []string, err error) {
 	if err != nil {
 		return nil, refuse(err, "checking the store's file")
 	}
-	defer rows.Close() //nolint:errcheck // a read
+	defer rows.Close()
 	for rows.Next() {
 		var line string
 		if err := rows.Scan(&line); err != nil {

@@ -167,7 +167,7 @@ func (w *world) join(t testing.TB, name string) {
 func newLog(t testing.TB, now *moved, origin countersign.LogOrigin, key keys.Signer) *ledger.Log {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // the folder's owner enters it
+	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	s, err := store.OpenSQLite(t.Context(), filepath.Join(dir, "store.db"), store.Options{Create: true})

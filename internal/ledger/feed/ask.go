@@ -75,7 +75,7 @@ func send(ctx context.Context, client *http.Client, method, url string, body []b
 	if err != nil {
 		return 0, nil, fmt.Errorf("asking the witness what it holds: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // a read
+	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return 0, nil, fmt.Errorf("asking the witness what it holds: %w", err)

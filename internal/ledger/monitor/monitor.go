@@ -245,7 +245,7 @@ func (m *Monitor) readLog(ctx context.Context, r *Report, l *logState) error {
 	}
 	if err != nil {
 		r.tell(KindUnreachable, l, "its checkpoint: %s", err)
-		return nil //nolint:nilerr // told: the round goes on with the other logs
+		return nil
 	}
 	size, root, err := l.open(text)
 	if err != nil {
@@ -288,7 +288,7 @@ func (m *Monitor) extend(ctx context.Context, r *Report, l *logState, h head) er
 			}
 		}
 		for i, leaf := range fresh {
-			m.take(l, first+uint64(i), leaf) //nolint:gosec // not negative
+			m.take(l, first+uint64(i), leaf)
 		}
 		return nil
 	}
@@ -314,7 +314,7 @@ func (m *Monitor) differs(ctx context.Context, r *Report, l *logState, h head) e
 	at := firstDifference(whole.hashes, l.mirror.hashes)
 	if root != h.root {
 		f := r.tell(KindRewritten, l, "the leaves that it shows do not give the root that it signed at %d leaves", h.size)
-		if at < uint64(min(len(whole.hashes), len(l.mirror.hashes))) { //nolint:gosec // not negative
+		if at < uint64(min(len(whole.hashes), len(l.mirror.hashes))) {
 			f.Index = &at
 		}
 		return nil
@@ -367,8 +367,8 @@ func (m *Monitor) also(ctx context.Context, r *Report, l *logState) error {
 func firstDifference(a, b []tlog.Hash) uint64 {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
-			return uint64(i) //nolint:gosec // not negative
+			return uint64(i)
 		}
 	}
-	return uint64(min(len(a), len(b))) //nolint:gosec // not negative
+	return uint64(min(len(a), len(b)))
 }

@@ -32,7 +32,7 @@ func get(ctx context.Context, client *http.Client, url string, most int64) ([]by
 	if err != nil {
 		return nil, fmt.Errorf("it does not answer: %w", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // a read
+	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	switch {
 	case err != nil:
@@ -58,7 +58,7 @@ func (l *logState) leaves(ctx context.Context, first, size uint64) ([][]byte, er
 		if err != nil {
 			return nil, fmt.Errorf("leaves from %d on: %w", at, err)
 		}
-		bundle, err := parseBundle(body, int(width)) //nolint:gosec // at most 256
+		bundle, err := parseBundle(body, int(width))
 		if err != nil {
 			return nil, fmt.Errorf("leaves from %d on: %w", number*tiles.Width, err)
 		}

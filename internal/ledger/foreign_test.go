@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,10 +175,10 @@ func TestAForeignCheckerReadsOurLog(t *testing.T) {
 		m.append(t)
 	}
 	l.Tick(t.Context())
-	lies := false
+	var lies atomic.Bool
 	tiles := l.Handler(ledger.ViewParty)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if lies && r.URL.Path == "/tile/0/001" {
+		if lies.Load() && r.URL.Path == "/tile/0/001" {
 			_, _ = w.Write(make([]byte, 8192))
 			return
 		}
@@ -214,7 +215,7 @@ func TestAForeignCheckerReadsOurLog(t *testing.T) {
 	if out := look(); strings.Contains(out, "failed") || strings.Contains(out, "Invalid") || !strings.Contains(out, "Completed") {
 		t.Fatalf("tessera's fsck rejects our log:\n%s", out)
 	}
-	lies = true
+	lies.Store(true)
 	if out := look(); !strings.Contains(out, "Invalid") && !strings.Contains(out, "failed") {
 		t.Fatalf("tessera's fsck does not see a changed tile:\n%s", out)
 	}

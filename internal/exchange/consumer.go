@@ -122,14 +122,16 @@ func (c *Consumer) take(r *http.Request, id countersign.ExchangeID) (*rulebook, 
 // check refuses what only the consumer can know, or can know as well: a purpose that is no code of the directory, an official who cannot
 // be named, a question about nobody. Everything else the provider decides for itself.
 func (c *Consumer) check(ctx context.Context, rules *rulebook, q *question) error {
-	if err := c.nameOfficial(ctx, q); err != nil { // first, so that a refused purpose has its official on record (A08)
+	// Person and official come first, so that whatever is refused after them is found by the person, and has its official on record (A08).
+	nobody := q.findSubject(rules.view)
+	if err := c.nameOfficial(ctx, q); err != nil {
 		return err
 	}
 	if err := c.statePurpose(rules, q); err != nil {
 		return err
 	}
-	if err := q.findSubject(rules.view); err != nil {
-		return err
+	if nobody != nil {
+		return nobody
 	}
 	return c.checkSelf(rules, q)
 }

@@ -339,7 +339,7 @@ func TestEmergencies(t *testing.T) {
 		"longer than an hour":  {change: func(e *Emergency) { e.Until++ }, want: "longer than an hour"},
 		"for another member":   {change: func(e *Emergency) { e.Client = subsystem(police) }, want: "another member than asks"},
 		"another's key":        {key: "gateway POL", want: "not signed by a key"},
-		"member unknown":       {change: func(e *Emergency) { e.Member.Code = "XXX" }, want: "no member of the directory"},
+		"member unknown":       {change: func(e *Emergency) { e.Member.Code = "NONE" }, want: "no member of the directory"},
 		"suspended (A30)":      {rights: rights{suspended: true}, want: "a review is overdue"},
 		"suspension unknown":   {rights: rights{err: errors.New("down")}, want: "counts as suspended"},
 	} {

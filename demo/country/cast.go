@@ -23,6 +23,10 @@ type Role struct {
 // Cast is the people that scenarios play with. All roles are different people, chosen by the country alone, so that the
 // same [Config] always casts the same.
 type Cast struct {
+	Mother Role `json:"mother"` // of the family whose year the demo plays: has an open benefit and treatment, and a car with the father
+	Father Role `json:"father"` // witness in an open police case
+	Minor  Role `json:"minor"`  // their child, under 14
+
 	Applicant       Role `json:"applicant"`       // has an open case at the social fund
 	FormerApplicant Role `json:"formerApplicant"` // had one; every case of theirs is closed
 	Patient         Role `json:"patient"`         // has an open treatment at the clinic
@@ -65,6 +69,7 @@ type Cast struct {
 func (c *Country) Cast() (Cast, error) {
 	k := newCasting(c)
 	var cast Cast
+	k.theFamily(&cast)
 	k.policeCases(&cast)
 	k.officials(&cast)
 	k.owners(&cast)

@@ -33,6 +33,7 @@ func Generate(ctx context.Context, cfg Config, progress Progress) (*Country, err
 		{"treatments and visits", c.makeHealth},
 		{"police cases", c.makePolice},
 		{"property", c.makeProperty},
+		{"a family", c.makeFamily},
 	}
 	for _, s := range stages {
 		if err := ctx.Err(); err != nil {

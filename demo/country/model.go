@@ -253,7 +253,11 @@ type Country struct {
 	Police     []PoliceCase
 	Properties []Property
 	Permits    []Permit
+	Family     Family // whose year the demo plays
 }
+
+// Family is the people of one home whose year the demo plays.
+type Family struct{ Mother, Father, Child Index }
 
 // Children lists the children of a person, eldest first within a couple.
 func (c *Country) Children(i Index) []Index {

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// This file reads CBOR by itself, without the library that the formats are written with, so that the two check each other.
+// This file reads CBOR by itself, into a tree of items, without the code that the formats are written with, so that the two check each other.
 
 // cborItem is one data item of the four kinds that our formats use.
 type cborItem struct {

@@ -68,6 +68,20 @@ type wireLeaf struct {
 	Commitment                 []byte
 }
 
+func (w *wireLeaf) form(f *cborForm) {
+	f.array(10)
+	cborNumber(f, &w.Version)
+	cborNumber(f, &w.Kind)
+	cborNumber(f, &w.Hour)
+	cborNumber(f, &w.Side)
+	f.text(&w.Service)
+	f.text(&w.Consumer)
+	f.text(&w.Purpose)
+	cborNumber(f, &w.Mandate)
+	cborNumber(f, &w.Outcome)
+	f.bytes(&w.Commitment)
+}
+
 // Encode writes the leaf in deterministic CBOR: an array of 10 elements.
 func (l *Leaf) Encode() []byte {
 	return encodeCBOR(&wireLeaf{leafVersion, uint8(l.Kind), uint32(l.Hour), uint8(l.Side), l.Service, l.Consumer, string(l.Purpose),

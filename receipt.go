@@ -32,6 +32,15 @@ type wirePromise struct {
 	Millis  uint64
 }
 
+func (w *wirePromise) form(f *cborForm) {
+	f.array(5)
+	cborNumber(f, &w.Version)
+	f.text(&w.Origin)
+	cborNumber(f, &w.Index)
+	f.bytes(&w.Leaf)
+	cborNumber(f, &w.Millis)
+}
+
 // DomainReceipt is the signature domain of promises.
 const DomainReceipt SignatureDomain = "countersign-tree receipt"
 

@@ -189,6 +189,33 @@ type wireStatement struct {
 	Directory                       uint64
 }
 
+func (w *wireStatement) form(f *cborForm) {
+	f.array(23)
+	cborNumber(f, &w.Version)
+	f.bytes(&w.Exchange)
+	f.text(&w.Consumer)
+	f.text(&w.Service)
+	f.texts(&w.OnBehalfOf)
+	f.text(&w.Subject)
+	f.text(&w.Purpose)
+	f.text(&w.Basis)
+	f.text(&w.Case)
+	cborNumber(f, &w.MandateKind)
+	f.text(&w.MandateID)
+	f.bytes(&w.MandateDigest)
+	f.text(&w.OfficialPseudonym)
+	f.text(&w.OfficialRole)
+	cborNumber(f, &w.OfficialAssurance)
+	f.texts(&w.Fields)
+	cborNumber(f, &w.Outcome)
+	f.texts(&w.Reasons)
+	cborNumber(f, &w.Asked)
+	cborNumber(f, &w.Answered)
+	f.bytes(&w.Request)
+	f.bytes(&w.Answer)
+	cborNumber(f, &w.Directory)
+}
+
 // Encode writes the statement in deterministic CBOR: an array of 23 elements in the order of docs/spec/protocol.md.
 func (s *Statement) Encode() []byte {
 	return encodeCBOR(&wireStatement{
@@ -209,9 +236,6 @@ func ParseStatement(b []byte) (*Statement, error) {
 	}
 	if w.Version != statementVersion {
 		return nil, Refuse(CodeBadRequest, "statement version %d is not known here: this program reads version %d", w.Version, statementVersion)
-	}
-	if w.OnBehalfOf == nil || w.Fields == nil || w.Reasons == nil {
-		return nil, Refuse(CodeBadRequest, "the statement holds null where a list is due: an empty list is an array of no elements")
 	}
 	s := &Statement{
 		OnBehalfOf: w.OnBehalfOf, Subject: w.Subject, Purpose: PurposeCode(w.Purpose), Basis: BasisCode(w.Basis), Case: CaseRef(w.Case),

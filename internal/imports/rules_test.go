@@ -27,9 +27,8 @@ var rows = []row{
 		outside: []string{
 			"golang.org/x/mod/sumdb",
 			"github.com/transparency-dev/formats",
-			"github.com/ugorji/go/codec",
 		},
-		because: "outsiders import the root package to check us: it must be small enough to read, and must build with the standard library and the formats of the log (notes, tree proofs, deterministic CBOR) alone",
+		because: "outsiders import the root package to check us: it must be small enough to read, and must build with the standard library and the formats of the log (notes, tree proofs) alone; a library of CBOR once brought a web server into the offline check",
 	},
 	{
 		folder:  "internal/clock",

@@ -12,6 +12,18 @@ import (
 	"countersign.dev/countersign/wasm/verify"
 )
 
+// maxProgram is how large the program for browsers may grow before somebody looks why: a person on a phone loads it.
+const maxProgram = 6_000_000
+
+func fileSize(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
 // TestWebAssemblySaysTheSame has node run the compiled program over every vector of receipts: it must say what the vector says, and what the
 // same code says when it is compiled for this machine.
 func TestWebAssemblySaysTheSame(t *testing.T) {
@@ -31,6 +43,9 @@ func TestWebAssemblySaysTheSame(t *testing.T) {
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	if size := fileSize(t, program); size > maxProgram {
+		t.Errorf("the program has %d bytes, %d at most: find with `go list -deps` what the root package began to import", size, maxProgram)
 	}
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	if err != nil {

@@ -62,6 +62,8 @@ type Store interface {
 	LatestCheckpoint(ctx context.Context, kind CheckpointKind) (CheckpointRow, error)
 	// CheckpointAtLeast reads the smallest of the kind with at least that size; ErrNotFound where there is none.
 	CheckpointAtLeast(ctx context.Context, kind CheckpointKind, size uint64) (CheckpointRow, error)
+
+	ExpiryStore
 }
 
 // Batch is what one transaction takes.
@@ -72,6 +74,8 @@ type Batch struct {
 	Entries []*EntryRow // consecutive indexes, from the log's size on
 	Closed  []countersign.ExchangeID
 	Tiles   []TileRow
+
+	Destroyed Month // the month whose destruction an entry of the batch records: its account ends with it; zero for none
 }
 
 // Claim takes an exchange id for this log, once: a provider's reservation or a consumer's intent, with all budgets that it counts on.
@@ -108,6 +112,7 @@ type Budget struct {
 	Member BudgetMember
 	Kept   time.Time        // for Window 0: when the counter may be forgotten, because the mandate has ended
 	Code   countersign.Code // of the refusal: CodeBudget where empty
+	Says   string           // the refusal's message; one that tells limit and window where empty
 }
 
 // EntryRow is one leaf with its record, as stored.

@@ -33,7 +33,7 @@ func (s *SQLite) Commit(ctx context.Context, b *ledger.Batch) error {
 		return w.transact(func() error { return s.apply(w, b) })
 	})
 	if err != nil {
-		s.budgets = newBudgetCache()
+		s.budgets, s.months = newBudgetCache(), nil
 		return errors.Join(refuse(err, "committing"), s.dropWriter())
 	}
 	s.budgets.settle()
@@ -88,6 +88,16 @@ func (s *SQLite) apply(w *writer, b *ledger.Batch) error {
 	}
 	for _, e := range b.Entries {
 		if err := w.insertEntry(e); err != nil {
+			return err
+		}
+		if e.Expires != 0 {
+			if err := s.account(w, e.Expires, e.Index); err != nil {
+				return err
+			}
+		}
+	}
+	if b.Destroyed != 0 {
+		if err := s.settleMonth(w, b.Destroyed); err != nil {
 			return err
 		}
 	}

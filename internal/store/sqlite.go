@@ -49,6 +49,7 @@ type SQLite struct {
 	mu      sync.Mutex // held by Commit, Prune and the other writers
 	raw     *writer    // nil after an error: made anew by the next writer
 	budgets *budgetCache
+	months  map[ledger.Month]uint64 // how far the account of each month reaches; of what is stored
 	sweep   sweep
 
 	checkpointing atomic.Bool // a passive checkpoint is under way in the background
@@ -202,6 +203,7 @@ type statements struct {
 	entry, reserve, intend, unreserve, unmean *statement
 	closeIntent, tile, budget, readBudget     *statement
 	checkpointPassive, checkpointLook         *statement
+	month                                     *statement
 }
 
 // statement is a prepared statement with an argument list that is used again.
@@ -316,6 +318,7 @@ func (w *writer) prepareAll() (err error) {
 		{&w.tile, "INSERT INTO tiles (id, hashes) VALUES (?, ?)", 2},
 		{&w.budget, "INSERT INTO budgets (key, period, member, step, uses, until) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET uses = excluded.uses, until = max(until, excluded.until)", 6},
 		{&w.readBudget, "SELECT member, step, uses FROM budgets WHERE key = ? AND period = ? AND step >= ?", 3},
+		{&w.month, upsertMonth, 3},
 		{&w.checkpointPassive, "PRAGMA wal_checkpoint(PASSIVE)", 0},
 		{&w.checkpointLook, "PRAGMA wal_checkpoint(NOOP)", 0},
 	} {

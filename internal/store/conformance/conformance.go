@@ -54,6 +54,10 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		{"PruneForgetsOnlyWhatEnded", prune},
 		{"Tiles", tileRows},
 		{"Checkpoints", checkpoints},
+		{"MonthsEnd", monthsEnd},
+		{"DestructionEndsAnAccount", destruction},
+		{"KeptRecordsEndLater", kept},
+		{"IntentsEndWithTheirMonth", intentsEnd},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, fresh(t)) })
 	}

@@ -1,6 +1,10 @@
 package ledger
 
-import "context"
+import (
+	"context"
+
+	"countersign.dev/countersign"
+)
 
 // ExpiryStore is the part of a store that lets records end. Its writing methods may be called beside Commit; each is one short transaction.
 type ExpiryStore interface {
@@ -15,8 +19,8 @@ type ExpiryStore interface {
 	Keep(ctx context.Context, month Month, rows []*EntryRow) error
 	// Forget drops the account of a month whose rows are emptied and whose destruction is on record already.
 	Forget(ctx context.Context, month Month) error
-	// Destroyed is the newest month whose destruction is on record; zero where there is none. Batch.Destroyed sets it.
-	Destroyed(ctx context.Context) (Month, error)
+	// Destructions reads the months whose destruction is on record, newest first. Batch.Destroyed adds one.
+	Destructions(ctx context.Context) ([]DestructionRow, error)
 }
 
 // MonthRow is a month's account.
@@ -30,4 +34,10 @@ type MonthRow struct {
 	High    uint64 // and of the last
 	Kept    uint32 // records that were sealed anew under a later month
 	Done    bool   // all rows are emptied
+}
+
+// DestructionRow is a month's destruction, and the leaf that records it.
+type DestructionRow struct {
+	countersign.Destruction
+	Index uint64
 }

@@ -75,7 +75,7 @@ type Batch struct {
 	Closed  []countersign.ExchangeID
 	Tiles   []TileRow
 
-	Destroyed Month // the month whose destruction an entry of the batch records: its account ends with it; zero for none
+	Destroyed *DestructionRow // a month's destruction that stands in the log with this batch: the month's account ends with it
 }
 
 // Claim takes an exchange id for this log, once: a provider's reservation or a consumer's intent, with all budgets that it counts on.

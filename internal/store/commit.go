@@ -96,7 +96,7 @@ func (s *SQLite) apply(w *writer, b *ledger.Batch) error {
 			}
 		}
 	}
-	if b.Destroyed != 0 {
+	if b.Destroyed != nil {
 		if err := s.settleMonth(w, b.Destroyed); err != nil {
 			return err
 		}

@@ -13,9 +13,6 @@ import (
 // monthBlock is how many rows an account of a month reaches ahead, so that few commits have to write to it.
 const monthBlock = 4096
 
-// settingDestroyed is the newest month whose destruction is on record, as YYYY-MM.
-const settingDestroyed = "destroyed"
-
 const upsertMonth = `INSERT INTO months (month, first, until) VALUES (?, ?, ?)
 	ON CONFLICT DO UPDATE SET first = min(first, excluded.first), until = max(until, excluded.until)`
 
@@ -36,12 +33,13 @@ func (s *SQLite) account(w *writer, month ledger.Month, index uint64) error {
 }
 
 // settleMonth ends a month's account with the entry that puts its destruction on record.
-func (s *SQLite) settleMonth(w *writer, month ledger.Month) error {
-	delete(s.months, month)
-	if err := w.run("DELETE FROM months WHERE month = ? AND next >= until", int64(month)); err != nil {
+func (s *SQLite) settleMonth(w *writer, d *ledger.DestructionRow) error {
+	delete(s.months, d.Month)
+	if err := w.run("DELETE FROM months WHERE month = ? AND next >= until", int64(d.Month)); err != nil {
 		return err
 	}
-	return w.run("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", settingDestroyed, []byte(month.String()))
+	return w.run("INSERT INTO destructions (month, idx, records, low, high, kept) VALUES (?, ?, ?, ?, ?, ?)",
+		int64(d.Month), asInt(d.Index), asInt(d.Records), asInt(d.First), asInt(d.Last), int64(d.Kept))
 }
 
 // run prepares and runs a statement that is too rare to be kept.
@@ -109,16 +107,24 @@ func (s *SQLite) Months(ctx context.Context) (out []ledger.MonthRow, err error) 
 	return out, nil
 }
 
-// Destroyed implements ledger.ExpiryStore.
-func (s *SQLite) Destroyed(ctx context.Context) (ledger.Month, error) {
-	text, err := s.Meta(ctx, settingDestroyed)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return 0, nil
-	}
+// Destructions implements ledger.ExpiryStore.
+func (s *SQLite) Destructions(ctx context.Context) (out []ledger.DestructionRow, err error) {
+	rows, err := s.pool.QueryContext(ctx, "SELECT month, idx, records, low, high, kept FROM destructions ORDER BY month DESC")
 	if err != nil {
-		return 0, err
+		return nil, refuse(err, "reading destructions")
 	}
-	return ledger.ParseMonth(string(text))
+	defer rows.Close()
+	for rows.Next() {
+		var d ledger.DestructionRow
+		if err := rows.Scan(&d.Month, &d.Index, &d.Records, &d.First, &d.Last, &d.Kept); err != nil {
+			return nil, refuse(err, "reading destructions")
+		}
+		out = append(out, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, refuse(err, "reading destructions")
+	}
+	return out, nil
 }
 
 // Empty implements ledger.ExpiryStore.

@@ -92,17 +92,22 @@ func monthsEnd(t *testing.T, open Opener) {
 
 // The entry that records a destruction ends the month's account with it, in one transaction, and a row that comes after all opens another.
 func destruction(t *testing.T, open Opener) {
+	record := &ledger.DestructionRow{Destruction: countersign.Destruction{Month: soon, Records: 3, First: 1, Last: 7, Kept: 2}, Index: 9}
 	with(t, open, func(s ledger.Store) {
-		if m, err := s.Destroyed(t.Context()); err != nil || m != 0 {
-			t.Fatalf("%s, %v", m, err)
+		if d, err := s.Destructions(t.Context()); err != nil || len(d) != 0 {
+			t.Fatalf("%+v, %v", d, err)
 		}
 		endings(t, s, 9)
 		drain(t, s, soon, 100)
-		must(t, s.Commit(t.Context(), &ledger.Batch{Now: noon, Durable: true, Destroyed: soon, Entries: []*ledger.EntryRow{{Index: 9, Leaf: []byte("destroyed")}}}))
+		must(t, s.Commit(t.Context(), &ledger.Batch{Now: noon, Durable: true, Destroyed: record, Entries: []*ledger.EntryRow{{Index: 9, Leaf: []byte("destroyed")}}}))
 	})
 	with(t, open, func(s ledger.Store) {
-		if m, err := s.Destroyed(t.Context()); err != nil || m != soon {
-			t.Fatalf("%s, %v", m, err)
+		if d, err := s.Destructions(t.Context()); err != nil || len(d) != 1 || d[0] != *record {
+			t.Fatalf("%+v, %v", d, err)
+		}
+		again := &ledger.Batch{Now: noon, Durable: true, Destroyed: record, Entries: []*ledger.EntryRow{{Index: 10, Leaf: []byte("again")}}}
+		if err := s.Commit(t.Context(), again); err == nil {
+			t.Fatal("a month was destroyed twice")
 		}
 		months, err := s.Months(t.Context())
 		if err != nil || len(months) != 1 || months[0].Month != later {

@@ -14,5 +14,16 @@ CREATE TABLE months (
 INSERT INTO months (month, first, until)
   SELECT expires, min(idx), (max(idx) / 4096 + 1) * 4096 FROM entries WHERE expires IS NOT NULL GROUP BY expires;
 
+-- Months whose destruction is on record.
+CREATE TABLE destructions (
+  month   INTEGER PRIMARY KEY,
+  idx     INTEGER NOT NULL, -- of the leaf that records it
+  records INTEGER NOT NULL,
+  low     INTEGER NOT NULL,
+  high    INTEGER NOT NULL,
+  kept    INTEGER NOT NULL
+);
+
 -- +goose Down
+DROP TABLE destructions;
 DROP TABLE months;

@@ -101,6 +101,8 @@ func refusal(b *ledger.Budget) error {
 		code = countersign.CodeBudget
 	}
 	switch {
+	case b.Says != "":
+		return countersign.Refuse(code, "%s", b.Says)
 	case code == countersign.CodeMandateSpent:
 		return countersign.Refuse(code, "the mandate's %d uses are used", b.Limit)
 	case b.Member.IsZero():

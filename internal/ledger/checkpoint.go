@@ -88,6 +88,7 @@ func (p *publisher) setPolicy(policy []byte) error {
 	p.policy, p.group, p.feeder = bytes.Clone(policy), group, feeder
 	signed := p.signed
 	p.mu.Unlock()
+	p.log.time.judge(group)
 	if old != nil {
 		old.Close()
 	}
@@ -115,7 +116,7 @@ func (p *publisher) tick(ctx context.Context) error {
 	p.mu.Lock()
 	signed := p.signed
 	p.mu.Unlock()
-	if edge.Size() > signed.Size && l.suspended() == nil {
+	if edge.Size() > signed.Size && l.forks() == nil {
 		row, err := l.signCheckpoint(edge)
 		if err != nil {
 			return err
@@ -257,12 +258,29 @@ func (p *publisher) keep() error {
 	return p.log.store.PutCheckpoint(context.Background(), row)
 }
 
-func (p *publisher) answered(name string, skew time.Duration, err error) {
+func (p *publisher) answered(name string, r feed.Reading, err error) {
 	if err != nil {
 		p.log.metrics.witnessFailures.WithLabelValues(name).Inc()
+		p.log.time.heard(p.quorum(), name, nil)
 		return
 	}
-	p.log.metrics.witnessSkew.WithLabelValues(name).Set(skew.Seconds())
+	p.log.metrics.witnessSkew.WithLabelValues(name).Set(((r.Low + r.High) / 2).Seconds())
+	p.log.time.heard(p.quorum(), name, &r)
+}
+
+func (p *publisher) quorum() witness.Group {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.group
+}
+
+// askTime has every witness cosign the newest checkpoint once more.
+func (p *publisher) askTime() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.feeder != nil {
+		p.feeder.Again()
+	}
 }
 
 // disputed judges a checkpoint that a witness holds against us and that our own key has signed. If it does not belong to our history, the

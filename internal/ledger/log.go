@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -65,6 +66,7 @@ type Log struct {
 
 	committer *committer
 	publisher *publisher
+	time      *timekeeper
 	slots     *slots
 
 	stop      context.CancelFunc
@@ -75,6 +77,7 @@ type Log struct {
 	haltMu      sync.RWMutex
 	halt        error
 	unconfirmed error // a restored store waits for its witnesses; ends by itself
+	clockWrong  error // the witnesses' time is another; ends by itself
 
 	confirmFrom time.Time // the tick's alone
 }
@@ -146,6 +149,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	l.commitWindow = cfg.CommitWindow
 	l.committer = newCommitter(l, edge, last)
+	l.time = newTimekeeper(l)
 	if l.publisher, err = newPublisher(ctx, l, cfg); err != nil {
 		l.committer.close()
 		return nil, errors.Join(err, l.signer.Close(ctx))
@@ -153,6 +157,10 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.slots = newSlots(l)
 	if cfg.Confirm {
 		l.Confirm(ctx) // before the first slot: a checkpoint of an older store would be a fork
+		if err := l.publisher.tick(ctx); err != nil {
+			l.logger.Error("the first checkpoint cannot be made", slog.Any("error", err), slog.Any("cause", causeOf(err)))
+		}
+		l.time.await(ctx)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
@@ -324,10 +332,17 @@ func (l *Log) suspend(why error) {
 func (l *Log) suspended() error {
 	l.haltMu.RLock()
 	defer l.haltMu.RUnlock()
-	if l.halt != nil {
-		return l.halt
+	if l.halt == nil && l.unconfirmed == nil {
+		return l.clockWrong
 	}
-	return l.unconfirmed
+	return cmp.Or(l.halt, l.unconfirmed)
+}
+
+// forks is the reason why a checkpoint might fork the log, or nil: a wrong clock does not.
+func (l *Log) forks() error {
+	l.haltMu.RLock()
+	defer l.haltMu.RUnlock()
+	return cmp.Or(l.halt, l.unconfirmed)
 }
 
 // Healthy reports why the log takes no records at present, or nil.
@@ -357,7 +372,7 @@ func (l *Log) tick(ctx context.Context) {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"confirmation", l.confirmAgain}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}} {
+	}{{"confirmation", l.confirmAgain}, {"time", l.time.again}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}} {
 		if err := step.do(ctx); err != nil && ctx.Err() == nil {
 			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", causeOf(err)))
 		}

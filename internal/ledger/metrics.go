@@ -8,7 +8,7 @@ type Metrics struct {
 	leaves, commits, commitFailures, pushback, pruned prometheus.Counter
 	batch, commitSeconds                              prometheus.Histogram
 	signedSize, cosignedSize, publicSize              prometheus.Gauge
-	staleness, suspended                              prometheus.Gauge
+	staleness, suspended, clockWrong                  prometheus.Gauge
 	witnessFailures                                   *prometheus.CounterVec
 	witnessSkew                                       *prometheus.GaugeVec
 }
@@ -36,10 +36,11 @@ func newMetrics() *Metrics {
 		publicSize:     gauge("public_size", "Leaves in the public view."),
 		staleness:      gauge("cosigning_staleness_seconds", "Age of the oldest leaf that no quorum has cosigned: 0 where all are."),
 		suspended:      gauge("suspended", "1 where the log takes no more records, because going on would fork it."),
+		clockWrong:     gauge("clock_wrong", "1 where the clock stands too far from the witnesses' time, so that the log takes no records."),
 		witnessFailures: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "countersign", Subsystem: "ledger", Name: "witness_failures_total",
 			Help: "Submissions that a witness did not answer with a valid cosignature."}, []string{"witness"}),
 		witnessSkew: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "countersign", Subsystem: "ledger", Name: "witness_clock_skew_seconds",
-			Help: "Witness time of its newest cosignature minus our time when it came."}, []string{"witness"}),
+			Help: "A witness's time minus ours, by its newest cosignature, to half a second and half the round trip."}, []string{"witness"}),
 	}
 }
 
@@ -48,7 +49,7 @@ func (l *Log) Metrics() *Metrics { return l.metrics }
 
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{m.leaves, m.commits, m.commitFailures, m.pushback, m.pruned, m.batch, m.commitSeconds, m.signedSize,
-		m.cosignedSize, m.publicSize, m.staleness, m.suspended, m.witnessFailures, m.witnessSkew}
+		m.cosignedSize, m.publicSize, m.staleness, m.suspended, m.clockWrong, m.witnessFailures, m.witnessSkew}
 }
 
 // Describe implements prometheus.Collector.

@@ -26,7 +26,13 @@ type body struct {
 	server *httptest.Server
 	// before, where set, is run before each request is handled; what it returns, if not nil, handles it instead.
 	before atomic.Pointer[func() http.Handler]
+	// off is how far its clock stands from the member's, in nanoseconds.
+	off   atomic.Int64
+	clock clock.Clock
 }
+
+// Now implements clock.Clock: the organisation's own.
+func (b *body) Now() time.Time { return b.clock.Now().Add(time.Duration(b.off.Load())) }
 
 func (b *body) behave(f func() http.Handler) { b.before.Store(&f) }
 
@@ -42,14 +48,15 @@ func witnesses(t *testing.T, m *member, n int) (bodies []*body, policy []byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := witness.Open(witness.Config{Name: fmt.Sprintf("witness%d.example/w", i), Key: key, Dir: t.TempDir(), Clock: clock.System{},
+		b := &body{clock: m.clock}
+		w, err := witness.Open(witness.Config{Name: fmt.Sprintf("witness%d.example/w", i), Key: key, Dir: t.TempDir(), Clock: b,
 			Logs: func(o countersign.LogOrigin) (witness.KnownLog, bool) {
 				return witness.KnownLog{Origin: origin, VKeys: []string{vkey}}, o == origin
 			}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &body{Witness: w}
+		b.Witness = w
 		h := w.Handler()
 		b.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if f := b.before.Load(); f != nil {

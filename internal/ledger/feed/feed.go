@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	fnote "github.com/transparency-dev/formats/note"
@@ -49,9 +50,13 @@ type Config struct {
 	// Disputed is told of a checkpoint which our own key has signed and which a witness holds against the one that it was sent. The note
 	// has our valid signature; whether it contradicts our history is for the log to judge. It must return soon.
 	Disputed func(note []byte)
-	// Answered is told the end of each submission: nil, or why no cosignature came of it. skew is witness time minus ours.
-	Answered func(witness string, skew time.Duration, err error)
+	// Answered is told the end of each submission: when the witness signed, or why no cosignature came of it. It must return soon.
+	Answered func(witness string, r Reading, err error)
 }
+
+// Reading is what a cosignature tells of the clocks: the witness's time minus ours lies between Low and High. It is as narrow as the
+// submission was quick, and a second wider, for a cosignature tells whole seconds.
+type Reading struct{ Low, High time.Duration }
 
 const (
 	// keep is how many checkpoints wait for cosignatures: a witness that is minutes behind still completes the one that it was sent.
@@ -68,7 +73,7 @@ type Feeder struct {
 	cfg     Config
 	stop    context.CancelFunc
 	workers sync.WaitGroup
-	wake    map[string]chan struct{}
+	all     []*worker
 
 	mu      sync.Mutex
 	pending []*pending // ascending sizes
@@ -92,10 +97,10 @@ func Start(cfg Config) *Feeder {
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	f := &Feeder{cfg: cfg, stop: stop, wake: map[string]chan struct{}{}}
+	f := &Feeder{cfg: cfg, stop: stop}
 	for url, key := range cfg.Witnesses {
 		w := &worker{feeder: f, url: url, key: key, wake: make(chan struct{}, 1)}
-		f.wake[url] = w.wake
+		f.all = append(f.all, w)
 		f.workers.Go(func() { w.run(ctx) })
 	}
 	return f
@@ -105,6 +110,14 @@ func Start(cfg Config) *Feeder {
 func (f *Feeder) Close() {
 	f.stop()
 	f.workers.Wait()
+}
+
+// Again has every witness cosign the newest checkpoint once more, for the time that its cosignature tells.
+func (f *Feeder) Again() {
+	for _, w := range f.all {
+		w.again.Store(true)
+	}
+	f.rouse()
 }
 
 // Submit offers a checkpoint to every witness and returns at once. Sizes must rise.
@@ -117,9 +130,13 @@ func (f *Feeder) Submit(c Checkpoint) {
 		f.pending = slices.Delete(f.pending, 0, over)
 	}
 	f.mu.Unlock()
-	for _, wake := range f.wake {
+	f.rouse()
+}
+
+func (f *Feeder) rouse() {
+	for _, w := range f.all {
 		select {
-		case wake <- struct{}{}:
+		case w.wake <- struct{}{}:
 		default:
 		}
 	}
@@ -155,9 +172,10 @@ type worker struct {
 	feeder *Feeder
 	url    string
 	key    note.Verifier
-	wake   chan struct{}
-	old    uint64 // the size that the witness cosigned last, as far as we know
-	done   uint64 // the size that it has cosigned for us
+	wake   chan struct{} // capacity 1
+	again  atomic.Bool   // the newest is to be cosigned once more
+	old    uint64        // the size that the witness cosigned last, as far as we know
+	done   uint64        // the size that it has cosigned for us
 }
 
 func (w *worker) run(ctx context.Context) {
@@ -170,14 +188,14 @@ func (w *worker) run(ctx context.Context) {
 		}
 		for {
 			p := w.feeder.newest()
-			if p == nil || p.size <= w.done {
+			if p == nil || p.size <= w.done && !w.again.Swap(false) {
 				break
 			}
-			skew, err := w.submit(ctx, p)
+			reading, err := w.submit(ctx, p)
 			if ctx.Err() != nil {
 				return
 			}
-			w.feeder.cfg.Answered(w.url, skew, err)
+			w.feeder.cfg.Answered(w.url, reading, err)
 			if err == nil {
 				pause = firstPause
 				continue
@@ -199,34 +217,35 @@ func (w *worker) run(ctx context.Context) {
 var errDisputed = errors.New("the witness refuses the checkpoint as inconsistent with what it holds")
 
 // submit brings one checkpoint to the witness, asking again once where the witness knows another size than we thought.
-func (w *worker) submit(ctx context.Context, p *pending) (skew time.Duration, err error) {
+func (w *worker) submit(ctx context.Context, p *pending) (Reading, error) {
 	for range 3 {
 		if w.old > p.size {
-			return 0, w.dispute(ctx)
+			return Reading{}, w.dispute(ctx)
 		}
+		asked := w.feeder.cfg.Clock.Now()
 		status, answer, err := w.post(ctx, p)
 		if err != nil {
-			return 0, err
+			return Reading{}, err
 		}
 		switch status {
 		case http.StatusOK:
-			return w.accept(p, answer)
+			return w.accept(p, answer, asked)
 		case http.StatusConflict:
 			// SPEC: C2SP tlog-witness: "The response body MUST consist of the tree size of the latest cosigned checkpoint in decimal,
 			// followed by a newline (U+000A)."
 			size, err := strconv.ParseUint(strings.TrimSuffix(string(answer), "\n"), 10, 63)
 			if err != nil {
-				return 0, fmt.Errorf("the witness's conflict names no size: %w", err)
+				return Reading{}, fmt.Errorf("the witness's conflict names no size: %w", err)
 			}
 			w.old = size
 		case http.StatusUnprocessableEntity:
 			w.old = 0 // so that the next attempt asks for the size again
-			return 0, w.dispute(ctx)
+			return Reading{}, w.dispute(ctx)
 		default:
-			return 0, fmt.Errorf("the witness answers with status %d", status)
+			return Reading{}, fmt.Errorf("the witness answers with status %d", status)
 		}
 	}
-	return 0, errors.New("the witness names another size each time")
+	return Reading{}, errors.New("the witness names another size each time")
 }
 
 // post sends an add-checkpoint request.
@@ -274,10 +293,10 @@ func (w *worker) do(req *http.Request) (status int, answer []byte, err error) {
 //
 // SPEC: C2SP tlog-witness: "The client MUST ignore any cosignatures from unknown keys. To parse the response, the client MAY concatenate
 // it to the checkpoint, and use a note verification function configured with the witness keys it trusts."
-func (w *worker) accept(p *pending, answer []byte) (skew time.Duration, err error) {
+func (w *worker) accept(p *pending, answer []byte, asked time.Time) (Reading, error) {
 	n, err := note.Open(append(slices.Clone(p.note), answer...), note.VerifierList(w.key))
 	if err != nil {
-		return 0, fmt.Errorf("the witness's cosignature is not valid: %w", err)
+		return Reading{}, fmt.Errorf("the witness's cosignature is not valid: %w", err)
 	}
 	for _, s := range n.Sigs {
 		if s.Name != w.key.Name() || s.Hash != w.key.KeyHash() {
@@ -285,13 +304,15 @@ func (w *worker) accept(p *pending, answer []byte) (skew time.Duration, err erro
 		}
 		at, err := fnote.CoSigV1Timestamp(s)
 		if err != nil {
-			return 0, fmt.Errorf("the witness's cosignature has no time: %w", err)
+			return Reading{}, fmt.Errorf("the witness's cosignature has no time: %w", err)
 		}
 		w.old, w.done = p.size, p.size
 		w.feeder.cfg.Cosigned(w.feeder.collect(p, w.url, fmt.Sprintf("— %s %s\n", s.Name, s.Base64)))
-		return at.Sub(w.feeder.cfg.Clock.Now()), nil
+		// SPEC: C2SP tlog-cosignature: "timestamp is the POSIX time … at which the cosignature was generated", in whole seconds. That was
+		// between our asking and now.
+		return Reading{Low: at.Sub(w.feeder.cfg.Clock.Now()), High: at.Add(time.Second).Sub(asked)}, nil
 	}
-	return 0, errors.New("the witness's answer has no cosignature of its key")
+	return Reading{}, errors.New("the witness's answer has no cosignature of its key")
 }
 
 // dispute asks the witness for what it holds. Its word alone moves nothing: only a checkpoint with our own signature is handed on.

@@ -104,8 +104,9 @@ func (p *Provider) filtered(ctx context.Context, rules *rulebook, q *question, d
 		return out, nil
 	}
 	fine := ans.Status >= 200 && ans.Status <= 299
+	var err error
 	if fine && q.service.Subject.From == countersign.SubjectInAnswer {
-		if err := p.peopleIn(ctx, rules, q, raw, out); err != nil {
+		if d.Budgets, err = p.peopleIn(ctx, rules, q, raw, out); err != nil {
 			return nil, err
 		}
 	}
@@ -120,28 +121,32 @@ func (p *Provider) filtered(ctx context.Context, rules *rulebook, q *question, d
 		out.body, out.fields, out.others, err = nil, nil, nil, nil
 		out.header.Del("Content-Type")
 	}
+	if err == nil {
+		err = p.reserveShown(ctx, q, &d, out)
+	}
 	return out, err
 }
 
-// peopleIn resolves every person in an answer, decides on each and counts each, before anything is released.
-func (p *Provider) peopleIn(ctx context.Context, rules *rulebook, q *question, raw []byte, out *outgoing) error {
+// peopleIn resolves every person in an answer, decides on each and counts each, before anything is released. It gives what the question about the
+// first of them draws from.
+func (p *Provider) peopleIn(ctx context.Context, rules *rulebook, q *question, raw []byte, out *outgoing) ([]mandate.BudgetSpec, error) {
 	found, err := q.service.selector.People(raw)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(found) == 0 {
-		return countersign.Refuse(countersign.CodeNoSubject, "the register's answer names no person: nothing is released without a data subject")
+		return nil, countersign.Refuse(countersign.CodeNoSubject, "the register's answer names no person: nothing is released without a data subject")
 	}
 	decided := make([]mandate.Decision, len(found))
 	for i, text := range found {
 		person, err := rules.view.Normalise(q.service.Subject.Scheme, text)
 		if err != nil {
-			return countersign.RefuseBecause(countersign.CodeUnfilterable, err, "the register's answer names a person whose identifier cannot be read: it is withheld")
+			return nil, countersign.RefuseBecause(countersign.CodeUnfilterable, err, "the register's answer names a person whose identifier cannot be read: it is withheld")
 		}
 		asked := q.asked(rules)
 		asked.Subject = person
 		if decided[i] = rules.policy.Decide(asked); !decided[i].Allowed() {
-			return decided[i].Err()
+			return nil, decided[i].Err()
 		}
 		if i == 0 {
 			out.subject = person
@@ -149,7 +154,7 @@ func (p *Provider) peopleIn(ctx context.Context, rules *rulebook, q *question, r
 			out.others = append(out.others, other{person: person, joint: true})
 		}
 	}
-	return p.reservePeople(ctx, q, decided)
+	return decided[0].Budgets, p.reservePeople(ctx, q, decided)
 }
 
 // refuse records and signs that nothing was released, and why.

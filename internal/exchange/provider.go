@@ -248,7 +248,7 @@ func (g *Gateway) budgets(specs []mandate.BudgetSpec, side countersign.Side) []l
 	out := make([]ledger.Budget, 0, len(specs))
 	for i := range specs {
 		s := &specs[i]
-		b := ledger.Budget{Key: g.Log.BudgetKeyOf(side.String()+" "+s.Name, s.KeyParts...), Window: s.Window, Limit: s.Limit}
+		b := ledger.Budget{Key: g.Log.BudgetKeyOf(side.String()+" "+s.Name, s.KeyParts...), Window: s.Window, Limit: s.Limit, Says: s.Says}
 		if s.DistinctPart != "" {
 			b.Member = g.Log.BudgetMemberOf(s.Name, s.DistinctPart)
 		}

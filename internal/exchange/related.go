@@ -125,6 +125,26 @@ func (p *Provider) reservePeople(ctx context.Context, q *question, found []manda
 	})
 }
 
+// reserveShown counts the relatives whom an answer shows, all of them in one transaction, before it is released: against the bounds on how many people
+// the member and its official learn of in an hour. Whom the filter has left nothing about is not shown. Where the bound is reached the answer is
+// refused whole: an answer that silently leaves somebody out would be wrong.
+//
+// LAW: A03, A17: families are no way around the enumeration breaker.
+func (p *Provider) reserveShown(ctx context.Context, q *question, d *mandate.Decision, out *outgoing) error {
+	var budgets []ledger.Budget
+	for _, o := range out.others {
+		if !o.joint && slices.ContainsFunc(o.fields, func(f countersign.FieldPath) bool { return slices.Contains(out.fields, f) }) {
+			budgets = append(budgets, p.budgets(d.ShownBudgets(o.person), countersign.SideProvider)...)
+		}
+	}
+	if len(budgets) == 0 {
+		return nil
+	}
+	return p.Log.Reserve(ctx, ledger.Reservation{
+		Exchange: q.step("relatives"), Consumer: q.head.Client, Until: p.now().Add(ReplayWindow), Budgets: budgets,
+	})
+}
+
 // reserveFound counts, at the consumer, the person whom a provider found in its answer, before the answer is handed over.
 func (c *Consumer) reserveFound(ctx context.Context, rules *rulebook, q *question, a *received) error {
 	if !q.subject.IsZero() || a.Subject == "" {

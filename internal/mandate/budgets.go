@@ -1,6 +1,7 @@
 package mandate
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -25,6 +26,7 @@ type BudgetSpec struct {
 	Limit        int
 	DistinctPart string
 	Side         countersign.Side // which side counts it; zero is both, each in its own store
+	Says         string           // the refusal's message when it is used up: what was counted, and what helps
 }
 
 // The names of budgets.
@@ -82,7 +84,7 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 	if programme != nil {
 		// A programme replaces the budgets of one automated client with its own rate; each question still has its own record. It has one
 		// provider, whose count is whole.
-		return []BudgetSpec{{Name: BudgetProgramme, KeyParts: []string{string(programme.ID)}, Window: time.Hour, Limit: programme.PerHour, Side: countersign.SideProvider}}
+		return []BudgetSpec{{Name: BudgetProgramme, KeyParts: []string{string(programme.ID)}, Window: time.Hour, Limit: programme.PerHour, Side: countersign.SideProvider, Says: programme.says}}
 	}
 	member, official, subject := q.Consumer.MemberID.String(), q.OfficialName, q.Subject.Canonical()
 	if official == "" {
@@ -91,22 +93,67 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 	if official == "" {
 		official = noOfficial
 	}
-	polling := pollingOf(purpose)
-	poll := []string{member, official, q.Service.String(), subject}
+	service := q.Service.String()
 	b := make([]BudgetSpec, 0, 6)
-	b = append(b,
-		BudgetSpec{Name: BudgetPeopleOfficial, KeyParts: []string{member, official}, Window: time.Hour, Limit: p.caps.PeopleOfficial, DistinctPart: subject},
-		BudgetSpec{Name: BudgetPeopleMember, KeyParts: []string{member}, Window: time.Hour, Limit: p.caps.PeopleMember, DistinctPart: subject},
-		BudgetSpec{Name: BudgetPollMinute, KeyParts: poll, Window: time.Minute, Limit: polling.PerMinute},
-		BudgetSpec{Name: BudgetPollDay, KeyParts: poll, Window: day, Limit: polling.PerDay},
-		// Only the consumer's gateway sees all the registers that its member asks.
-		BudgetSpec{Name: BudgetLinkage, KeyParts: []string{member, subject}, Window: day, Limit: p.linkageOf(purpose),
-			DistinctPart: q.Service.SubsystemID.String(), Side: countersign.SideConsumer},
-	)
-	if kind == countersign.MandateEmergency {
-		b = append(b, BudgetSpec{Name: BudgetEmergency, KeyParts: []string{member}, Window: day, Limit: p.caps.EmergencyQuota})
+	for i := range purpose.budgets {
+		t := &purpose.budgets[i]
+		if t.Name == BudgetEmergency && kind != countersign.MandateEmergency {
+			continue
+		}
+		b = append(b, *t)
+		s := &b[len(b)-1]
+		switch t.Name {
+		case BudgetPeopleOfficial:
+			s.KeyParts, s.DistinctPart = []string{member, official}, subject
+		case BudgetPeopleMember:
+			s.KeyParts, s.DistinctPart = []string{member}, subject
+		case BudgetPollMinute, BudgetPollDay:
+			s.KeyParts = []string{member, official, service, subject}
+		case BudgetLinkage:
+			s.KeyParts, s.DistinctPart = []string{member, subject}, q.Service.SubsystemID.String()
+		case BudgetEmergency:
+			s.KeyParts = []string{member}
+		}
 	}
 	return b
+}
+
+// budgetsOf writes down what questions for a purpose draw from, but for whose they are.
+func (p *Policy) budgetsOf(u *purpose) []BudgetSpec {
+	polling, linkage := pollingOf(u), p.linkageOf(u)
+	const people = "%s has asked about %s within an hour, the most that is allowed: wait until the window has moved on"
+	const polls = "this official has asked this service about this person %s within a %s, the most that the purpose allows: wait, for nobody is followed by asking again and again"
+	return []BudgetSpec{
+		{Name: BudgetPeopleOfficial, Window: time.Hour, Limit: p.caps.PeopleOfficial, Says: fmt.Sprintf(people, "this official", peopleOf(p.caps.PeopleOfficial))},
+		{Name: BudgetPeopleMember, Window: time.Hour, Limit: p.caps.PeopleMember, Says: fmt.Sprintf(people, "this member", peopleOf(p.caps.PeopleMember))},
+		{Name: BudgetPollMinute, Window: time.Minute, Limit: polling.PerMinute, Says: fmt.Sprintf(polls, count(polling.PerMinute, "time"), "minute")},
+		{Name: BudgetPollDay, Window: day, Limit: polling.PerDay, Says: fmt.Sprintf(polls, count(polling.PerDay, "time"), "day")},
+		// Only the consumer's gateway sees all the registers that its member asks.
+		{Name: BudgetLinkage, Window: day, Limit: linkage, Side: countersign.SideConsumer, Says: fmt.Sprintf(
+			"this member has asked %s about this person within a day, the most that the purpose allows: a further one is asked when the window has moved on", count(linkage, "register"))},
+		{Name: BudgetEmergency, Window: day, Limit: p.caps.EmergencyQuota, Says: fmt.Sprintf(
+			"this member has tried emergency access %s within a day, the most that is allowed: the overseer knows of each", count(p.caps.EmergencyQuota, "time"))},
+	}
+}
+
+func peopleOf(n int) string {
+	if n == 1 {
+		return "1 person"
+	}
+	return fmt.Sprintf("%d different people", n)
+}
+
+// ShownBudgets lists what the provider counts for somebody whom an answer shows beside the person asked about: the same bounds on how many people a
+// member and an official learn of in an hour, which nobody escapes by asking for families. It is empty under a programme, whose rate replaces them.
+func (d *Decision) ShownBudgets(person countersign.SubjectID) []BudgetSpec {
+	var out []BudgetSpec
+	for _, b := range d.Budgets {
+		if b.Name == BudgetPeopleOfficial || b.Name == BudgetPeopleMember {
+			b.DistinctPart = person.Canonical()
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // CanonicalOfficial gives one spelling to an official's identifier before a pseudonym is made of it: letters and digits alone, in capitals.

@@ -72,8 +72,9 @@ type category struct {
 
 type purpose struct {
 	countersign.Purpose
-	kinds kinds // that the purpose accepts at all; every kind where it lists none
-	cells map[countersign.CategoryCode]*cell
+	kinds   kinds // that the purpose accepts at all; every kind where it lists none
+	cells   map[countersign.CategoryCode]*cell
+	budgets []BudgetSpec // that its questions draw from, but for whose they are
 }
 
 type cell struct {
@@ -120,6 +121,7 @@ type programme struct {
 	countersign.Programme
 	fields map[countersign.FieldPath]bool
 	digest countersign.Digest
+	says   string // when its rate is used up
 }
 
 // Compile makes a policy of a directory. It refuses, all problems joined and each a CodeBadRequest refusal, what could lose a refusal: two
@@ -248,7 +250,9 @@ func (b *builder) vocabulary() {
 		if u.Assurance < countersign.AssuranceAutomated || u.Assurance > countersign.AssuranceVerified {
 			b.bad("purpose %q does not say how well the official must be known", u.Code)
 		}
-		b.p.purposes[u.Code] = &purpose{*u, k, map[countersign.CategoryCode]*cell{}}
+		v := &purpose{Purpose: *u, kinds: k, cells: map[countersign.CategoryCode]*cell{}}
+		v.budgets = b.p.budgetsOf(v)
+		b.p.purposes[u.Code] = v
 	}
 }
 

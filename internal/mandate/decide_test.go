@@ -137,6 +137,30 @@ func TestBudgetLimits(t *testing.T) {
 	}
 }
 
+// TestShownPeopleCount holds that whoever an answer shows draws from the bounds on people, under the asker's keys, and from nothing else.
+func TestShownPeopleCount(t *testing.T) {
+	p := compiled(t, fixture())
+	d := p.Decide(benefitQuestion())
+	var names []string
+	for _, b := range d.ShownBudgets(other) {
+		names = append(names, b.Name)
+		i := slices.IndexFunc(d.Budgets, func(x BudgetSpec) bool { return x.Name == b.Name })
+		if !slices.Equal(d.Budgets[i].KeyParts, b.KeyParts) || b.Limit != d.Budgets[i].Limit || b.Says == "" {
+			t.Errorf("%s is counted elsewhere for whoever is shown: %+v", b.Name, b)
+		}
+		if b.DistinctPart != other.Canonical() || d.Budgets[i].DistinctPart != person.Canonical() {
+			t.Errorf("%s counts %q", b.Name, b.DistinctPart)
+		}
+	}
+	if !slices.Equal(names, []string{BudgetPeopleOfficial, BudgetPeopleMember}) {
+		t.Errorf("whoever is shown draws from %v", names)
+	}
+	q := &Question{Consumer: subsystem(city), Service: serviceID(people), Method: "GET", Subject: person, Purpose: "housing", Basis: "city-21", Official: machine, At: now}
+	if d := p.Decide(q); !d.Allowed() || len(d.ShownBudgets(other)) != 0 {
+		t.Errorf("a programme counts whoever is shown: %+v", d.ShownBudgets(other))
+	}
+}
+
 func TestBudgetSides(t *testing.T) {
 	p := compiled(t, fixture())
 	d := p.Decide(benefitQuestion())

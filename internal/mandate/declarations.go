@@ -3,6 +3,7 @@ package mandate
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"countersign.dev/countersign"
@@ -69,7 +70,7 @@ func (b *builder) allProgrammes() {
 			continue
 		}
 		seen[g.ID] = true
-		c := &programme{Programme: *g, fields: map[countersign.FieldPath]bool{}}
+		c := &programme{Programme: *g, fields: map[countersign.FieldPath]bool{}, says: fmt.Sprintf("the programme allows %s an hour: ask more slowly", count(g.PerHour, "question"))}
 		for _, f := range g.Fields {
 			if _, ok := v.fields[f]; !ok && f != AllFields {
 				b.bad("%s: %q is not a field of the service", ref, f)

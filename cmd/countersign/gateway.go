@@ -31,6 +31,7 @@ import (
 	"countersign.dev/countersign/internal/register"
 	"countersign.dev/countersign/internal/register/sqlregister"
 	"countersign.dev/countersign/internal/register/upstream"
+	"countersign.dev/countersign/internal/subject"
 )
 
 type gatewayCmd struct {
@@ -215,6 +216,10 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	g.Authorities = authorities(g, exchange.NewPublished(), verifier, directory)
 	consumer := exchange.NewConsumer(g, c.authenticate(), officialsOf(c.Member, verifier, directory), dialer(cert))
 	provider.Cases, consumer.Declares = consumer, sign
+	tracker := subject.NewTracker(subject.TrackerOptions{
+		Member: c.Member, Cert: cert, Directory: documentOf(directory), Log: log, Verifier: verifier, Clock: now, Logger: logger,
+		Authenticate: c.authenticate(), Style: style,
+	})
 	go func() {
 		if err := directory.Run(ctx); err != nil {
 			logger.Error("the directory is no longer followed", "error", err.Error())
@@ -227,7 +232,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		return err
 	}
 	return serveAll(ctx, logger, []listener{
-		{name: "client", address: c.Listen.Client, handler: consumer, tls: clientTLS},
+		{name: "client", address: c.Listen.Client, handler: tracker.Before(consumer), tls: clientTLS},
 		{name: "peer", address: c.Listen.Peer, handler: peopleFirst(desk, provider.Handler()), tls: keys.PinnedServer(cert, g.Admit)},
 		{name: "public", address: c.Listen.Public, handler: log.Handler(ledger.ViewPublic)},
 		{name: "admin", address: c.Listen.Admin, handler: adminHandler(metrics, func() error { return ready(directory, log) })},

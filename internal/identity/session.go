@@ -32,6 +32,7 @@ type QueryKind string
 const (
 	QueryHistory QueryKind = "history" // the entries about the person
 	QueryReceipt QueryKind = "receipt" // the proof of one entry
+	QueryUsage   QueryKind = "usage"   // uses of the person's data in the words of the Data Tracker protocol
 )
 
 // Query is what a person asks of one gateway, as the session's key signs it. It holds no identifier of a person: whom it is about is the token's to say.
@@ -46,10 +47,12 @@ type Query struct {
 	Token   countersign.Digest      `json:"token"` // SHA-256 of the identity token
 
 	Before uint64             `json:"before,omitempty"` // history: entries below this index; 0 begins with the newest
-	Limit  int                `json:"limit,omitempty"`  // history: how many
-	Since  countersign.Millis `json:"since,omitempty"`  // history: none older than this
-	Until  countersign.Millis `json:"until,omitempty"`  // history: none younger; 0 is now
+	Limit  int                `json:"limit,omitempty"`  // history, usage: how many
+	Since  countersign.Millis `json:"since,omitempty"`  // history, usage: none older than this
+	Until  countersign.Millis `json:"until,omitempty"`  // history, usage: none younger; 0 is now
 	Index  uint64             `json:"index,omitempty"`  // receipt: which entry
+	Offset int                `json:"offset,omitempty"` // usage: how many of the newest to leave out
+	Lang   string             `json:"lang,omitempty"`   // usage: language of the words, by its tag
 }
 
 // Session is the key of one person's session with a portal. It lives in memory alone and ends with the session.

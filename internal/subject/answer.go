@@ -50,6 +50,8 @@ type Answer struct {
 	More    bool                    `json:"more"`  // there are older entries
 	Entries []Entry                 `json:"entries"`
 	Receipt *countersign.Receipt    `json:"receipt,omitempty"` // of a receipt query
+	Usages  []Usage                 `json:"usages,omitempty"`  // of a usage query
+	Total   int                     `json:"total,omitempty"`   // of a usage query: how many there are, on all pages
 }
 
 // Entry is one record about the person in a member's log, newest first in an answer.

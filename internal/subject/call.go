@@ -74,35 +74,49 @@ func (c *caller) ask(ctx context.Context, g *gateway, p *Person, v *View, q iden
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(request{Token: p.token, Proof: proof, View: v.receipt})
+	return c.put(ctx, g, request{Token: p.token, Proof: proof, View: v.receipt}, q)
+}
+
+// put sends a query that its person has signed, and verifies the answer.
+func (c *caller) put(ctx context.Context, g *gateway, r request, q identity.Query) (*Answer, error) {
+	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "the query cannot be written")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+PathQuery, bytes.NewReader(body))
+	h, text, err := c.call(ctx, g, http.MethodPost, PathQuery, body)
 	if err != nil {
-		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway has an address that cannot be read")
+		return nil, err
+	}
+	return c.verify(g, q, h, text)
+}
+
+// call sends one request to a gateway and gives the answer's headers and body, which are yet to be verified.
+func (c *caller) call(ctx context.Context, g *gateway, method, path string, body []byte) (http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, g.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway has an address that cannot be read")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.of(g).Do(req)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return nil, countersign.RefuseBecause(countersign.CodeBusy, err, "the gateway has not answered in time")
+			return nil, nil, countersign.RefuseBecause(countersign.CodeBusy, err, "the gateway has not answered in time")
 		}
-		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway cannot be reached")
+		return nil, nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway cannot be reached")
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil && errors.Is(err, context.DeadlineExceeded):
-		return nil, countersign.RefuseBecause(countersign.CodeBusy, err, "the gateway has not answered in time")
+		return nil, nil, countersign.RefuseBecause(countersign.CodeBusy, err, "the gateway has not answered in time")
 	case err != nil:
-		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway broke off")
+		return nil, nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway broke off")
 	case len(text) > maxAnswer:
-		return nil, countersign.Refuse(countersign.CodeTooLarge, "the gateway's answer is larger than %d bytes", maxAnswer)
+		return nil, nil, countersign.Refuse(countersign.CodeTooLarge, "the gateway's answer is larger than %d bytes", maxAnswer)
 	case res.StatusCode != http.StatusOK:
-		return nil, refusalOf(res, text)
+		return nil, nil, refusalOf(res, text)
 	}
-	return c.verify(g, q, res.Header, text)
+	return res.Header, text, nil
 }
 
 func refusalOf(res *http.Response, text []byte) error {
@@ -116,13 +130,18 @@ func refusalOf(res *http.Response, text []byte) error {
 	return countersign.Refuse(p.Code, "the gateway refused: %s", p.Title)
 }
 
-func (c *caller) verify(g *gateway, q identity.Query, h http.Header, text []byte) (*Answer, error) {
+// signed verifies that the gateway has signed a text.
+func (c *caller) signed(g *gateway, h http.Header, text []byte) error {
 	pub, ok := g.signs[countersign.KeyID(h.Get(headerKey))]
 	sig, err := base64.StdEncoding.DecodeString(h.Get(headerSignature))
 	if !ok || err != nil {
-		return nil, countersign.Refuse(countersign.CodeSignature, "the gateway's answer is not signed by a key that the directory holds for it")
+		return countersign.Refuse(countersign.CodeSignature, "the gateway's answer is not signed by a key that the directory holds for it")
 	}
-	if err := countersign.VerifyTree(pub, DomainAnswer, text, sig, c.roots); err != nil {
+	return countersign.VerifyTree(pub, DomainAnswer, text, sig, c.roots)
+}
+
+func (c *caller) verify(g *gateway, q identity.Query, h http.Header, text []byte) (*Answer, error) {
+	if err := c.signed(g, h, text); err != nil {
 		return nil, err
 	}
 	var a Answer

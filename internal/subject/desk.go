@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, countersign.Refuse(countersign.CodeBusy, "the gateway is at its bound of %d queries at once: ask again", deskSlots))
 		return
 	}
-	answer, err := d.answer(r)
+	answer, err := d.serve(r)
 	if err == nil {
 		err = d.send(r.Context(), w, answer)
 	}
@@ -84,6 +85,14 @@ type asked struct {
 	person countersign.SubjectID
 	query  *identity.Query
 	now    time.Time
+}
+
+// serve finds what is asked for: a person's query, or one about no person.
+func (d *Desk) serve(r *http.Request) (any, error) {
+	if about, ok := strings.CutPrefix(r.URL.Path, PathTracker); ok {
+		return d.tracker(r, about)
+	}
+	return d.answer(r)
 }
 
 func (d *Desk) answer(r *http.Request) (*Answer, error) {
@@ -111,6 +120,8 @@ func (d *Desk) answer(r *http.Request) (*Answer, error) {
 		err = d.history(r.Context(), a, out)
 	case identity.QueryReceipt:
 		err = d.receipt(r.Context(), a, out)
+	case identity.QueryUsage:
+		err = d.usage(r.Context(), a, out)
 	default:
 		err = countersign.Refuse(countersign.CodeBadRequest, "the query is of no kind that is known here")
 	}
@@ -269,7 +280,7 @@ func (d *Desk) receipt(ctx context.Context, a *asked, out *Answer) error {
 }
 
 // send signs and writes an answer.
-func (d *Desk) send(ctx context.Context, w http.ResponseWriter, a *Answer) error {
+func (d *Desk) send(ctx context.Context, w http.ResponseWriter, a any) error {
 	body, err := json.Marshal(a)
 	if err != nil {
 		return countersign.RefuseBecause(countersign.CodeInternal, err, "the answer cannot be written")

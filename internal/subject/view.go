@@ -36,7 +36,11 @@ type View struct {
 //
 // LAW: guarantee 9, the watchers are watched: portal reads are records too; A50: the view itself is recorded and shown.
 func recordView(ctx context.Context, log *ledger.Log, portal countersign.MemberID, person countersign.SubjectID, version uint64, now time.Time) (*View, error) {
-	id := countersign.NewExchangeID(now)
+	return recordViewAs(ctx, log, portal, countersign.NewExchangeID(now), person, version, now)
+}
+
+// recordViewAs records a view under an identifier that somebody else has chosen.
+func recordViewAs(ctx context.Context, log *ledger.Log, portal countersign.MemberID, id countersign.ExchangeID, person countersign.SubjectID, version uint64, now time.Time) (*View, error) {
 	sub := countersign.SubsystemID{MemberID: portal, Subsystem: SubsystemPortal}
 	st := &countersign.Statement{
 		Exchange: id, Consumer: sub, Service: countersign.ServiceID{SubsystemID: sub, Service: ServiceOwnView}, Subject: person.Canonical(),

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 
 	"countersign.dev/countersign/demo/country"
 	"countersign.dev/countersign/demo/law"
@@ -52,6 +53,11 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	if c.Pair {
 		plan.agencies = []string{law.MUN, law.POP}
 	}
+	if plan.portal {
+		if err := beginTime(dir); err != nil {
+			return err
+		}
+	}
 	begun := clock.Default().Now()
 	d, err := buildDemo(ctx, dir, plan, progress)
 	if err != nil {
@@ -79,6 +85,24 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 		return c.once(ctx, s, d, f)
 	case c.Pair:
 		return c.pair(ctx, s, d)
+	}
+	return c.open(ctx, s, d, f)
+}
+
+// open tells where everything is and plays the family's year: on real time all at once and behind what is told, on simulated time before it, since every
+// login would end with each week that passes.
+func (c *demoCmd) open(ctx context.Context, s streams, d *demoFile, f *fleet) error {
+	family := func() {
+		if err := d.family(ctx, f, s); err != nil && ctx.Err() == nil {
+			fmt.Fprintf(s.err, "countersign: the family's year stopped: %v\n", err)
+		}
+	}
+	var playing sync.WaitGroup
+	defer playing.Wait()
+	if clock.Simulated {
+		family()
+	} else {
+		playing.Go(family)
 	}
 	if err := c.introduce(s, d); err != nil {
 		return err
@@ -113,7 +137,7 @@ func (c *demoCmd) introduce(s streams, d *demoFile) error {
 		fmt.Fprintf(&b, "  witness     %-28s %s\n", w.URL, name)
 	}
 	if d.Portal != nil {
-		fmt.Fprintf(&b, "\nWho asked about me? Log in as anybody, for instance as %s:\n\n  %s\n", pin, d.Portal.URL)
+		fmt.Fprintf(&b, "\nWho asked about me? Log in as anybody. Most has happened to %s:\n\n  %s\n", person(&atlas.Cast), d.Portal.URL)
 	}
 	fmt.Fprintf(&b, "\nAsk as the municipality, for property tax, where somebody lives:\n\n")
 	fmt.Fprintf(&b, "  curl -i -H 'X-Road-Client: %s' -H 'X-Road-UserId: clerk-7' \\\n", law.Client(law.MUN))
@@ -129,6 +153,14 @@ func (c *demoCmd) introduce(s streams, d *demoFile) error {
 	fmt.Fprintf(&b, "\nEverything else is in %s. Interrupt to stop.\n", demoPath(d.dir))
 	_, err = s.out.Write([]byte(b.String()))
 	return err
+}
+
+// person says as whom to log in first.
+func person(cast *country.Cast) string {
+	if m := cast.Mother; m.PIN != "" {
+		return fmt.Sprintf("%s %s (%s) and %s (%s)", m.GivenName, m.Surname, m.PIN, cast.Father.GivenName, cast.Father.PIN)
+	}
+	return string(cast.Celebrity.PIN)
 }
 
 type demoRegisterCmd struct {

@@ -12,3 +12,9 @@ const (
 	hostEvery     = 5 * time.Second
 	directoryPoll = 20 * time.Second // removals act within a minute
 )
+
+// beginTime leaves the demo on the machine's clock.
+func beginTime(string) error { return nil }
+
+// letTimePass does nothing: real time passes by itself.
+func letTimePass(time.Time) (bool, error) { return false, nil }

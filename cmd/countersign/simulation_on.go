@@ -4,10 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
+	"countersign.dev/countersign/demo/scenario"
 	"countersign.dev/countersign/internal/clock"
 )
 
@@ -60,4 +64,38 @@ type simFoundCmd struct {
 func (c *simFoundCmd) Run(ctx context.Context, s streams) error {
 	_, err := buildDemo(ctx, c.Dir, demoPlan{people: c.People, agencies: c.Agencies}, func(line string) { fmt.Fprintln(s.err, line) })
 	return err
+}
+
+// beginTime founds a demo's federation a year ago, unless the clock is somebody else's already: the year that is played ends now.
+func beginTime(dir string) error {
+	if os.Getenv(clock.FileVariable) != "" {
+		return nil
+	}
+	file, err := filepath.Abs(filepath.Join(dir, "clock"))
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv(clock.FileVariable, file); err != nil {
+		return err
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte((-scenario.YearDays*24*time.Hour).String()+"\n"), 0o600)
+}
+
+// letTimePass advances the clock to an instant, and never beyond the present.
+func letTimePass(to time.Time) (bool, error) {
+	if real := (clock.System{}).Now(); to.After(real) {
+		to = real
+	}
+	by := to.Sub(clock.Default().Now())
+	if by <= 0 {
+		return false, nil
+	}
+	_, err := clock.Ahead{File: os.Getenv(clock.FileVariable)}.Advance(by)
+	return true, err
 }

@@ -3,14 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -71,11 +67,8 @@ func cmdPetition(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// formLinks find where forms are on the portal's pages.
-var formLinks = map[string]struct{ page, link string }{
-	"correct": {"/held", `href="(/held/[^"]+/correct)"`},
-	"object":  {"", `href="(/uses/[^"]+/object)"`},
-}
+// formPages are where forms are linked; the timeline's entries where empty.
+var formPages = map[string]string{"correct": "/held", "object": ""}
 
 func (s *story) petition(pin, deed string, form url.Values) ([]byte, error) {
 	b, err := loginAt(s.d.Portal.URL, pin)
@@ -87,22 +80,8 @@ func (s *story) petition(pin, deed string, form url.Values) ([]byte, error) {
 		return nil, err
 	}
 	if deed != "show" {
-		text, err := b.read(s.d.Portal.URL + "/api/session")
-		if err != nil {
+		if err := b.send(s.d.Portal.URL, to, form); err != nil {
 			return nil, err
-		}
-		var session struct{ CSRF string }
-		if err := json.Unmarshal(text, &session); err != nil {
-			return nil, err
-		}
-		form.Set("csrf", session.CSRF)
-		res, err := b.http.PostForm(s.d.Portal.URL+to, form)
-		if err != nil {
-			return nil, err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("%s: %s", to[:6], res.Status)
 		}
 	}
 	newest, err := b.link(s.d.Portal.URL+"/cases", `href="(/cases/[^"/]+)"`)
@@ -114,17 +93,17 @@ func (s *story) petition(pin, deed string, form url.Values) ([]byte, error) {
 
 // formFor finds the address of a form.
 func (v *visitor) formFor(portal, deed string) (string, error) {
-	at, ok := formLinks[deed]
+	at, ok := formPages[deed]
 	switch {
-	case ok && at.page != "":
-		return v.link(portal+at.page, at.link)
+	case ok && at != "":
+		return v.link(portal+at, formLinks[deed].String())
 	case ok:
 		text, err := v.read(portal + "/uses")
 		if err != nil {
 			return "", err
 		}
 		for _, m := range regexp.MustCompile(`href="(/uses/[^"/]+)"`).FindAllStringSubmatch(string(text), -1) {
-			if to, err := v.link(portal+m[1], at.link); err == nil {
+			if to, err := v.link(portal+m[1], formLinks[deed].String()); err == nil {
 				return to, nil
 			}
 		}
@@ -132,60 +111,4 @@ func (v *visitor) formFor(portal, deed string) (string, error) {
 	}
 	newest, err := v.link(portal+"/cases", `href="(/cases/[^"/]+)"`)
 	return newest + "/" + deed, err
-}
-
-// link finds the first address on a page.
-func (v *visitor) link(page, pattern string) (string, error) {
-	text, err := v.read(page)
-	if err != nil {
-		return "", err
-	}
-	m := regexp.MustCompile(pattern).FindSubmatch(text)
-	if m == nil {
-		return "", fmt.Errorf("%s links to nothing like %s", page, pattern)
-	}
-	return string(m[1]), nil
-}
-
-// visitor is a browser without a screen.
-type visitor struct{ http *http.Client }
-
-// loginAt logs a person in: to the identity provider, choose who to be, and back.
-func loginAt(portal, pin string) (*visitor, error) {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, err
-	}
-	v := &visitor{&http.Client{Jar: jar, Timeout: 20 * time.Second}}
-	res, err := v.http.PostForm(portal+"/login", nil)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	choose := res.Request.URL
-	if res.StatusCode != http.StatusOK || !strings.HasSuffix(choose.Path, "/choose") {
-		return nil, fmt.Errorf("the login leads to %s: %s", choose, res.Status)
-	}
-	back, err := v.http.PostForm(choose.String(), url.Values{"id": {choose.Query().Get("id")}, "subject": {pin}})
-	if err != nil {
-		return nil, err
-	}
-	defer back.Body.Close()
-	if back.StatusCode != http.StatusOK || back.Request.URL.Path != "/uses" {
-		return nil, fmt.Errorf("the login ends at %s: %s", back.Request.URL.Path, back.Status)
-	}
-	return v, nil
-}
-
-func (v *visitor) read(address string) ([]byte, error) {
-	res, err := v.http.Get(address)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", res.Status, text)
-	}
-	return text, err
 }

@@ -79,7 +79,7 @@ func (l *Log) Intend(ctx context.Context, i Intent) error {
 	if i.Expires.IsZero() {
 		i.Expires = now.AddDate(0, 0, 31)
 	}
-	month, err := expiry(now, i.Expires)
+	month, err := endOf(now, i.Expires)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (l *Log) entry(e Entry) (*op, error) {
 	}
 	hash := tlog.RecordHash(row.Leaf)
 	if e.Record != nil {
-		month, err := expiry(l.clock.Now(), e.Expires)
+		month, err := endOf(l.clock.Now(), e.Expires)
 		if err != nil {
 			return nil, err
 		}

@@ -39,6 +39,8 @@ type op struct {
 	unpromised bool
 	also       []keys.Item // signed with the promise
 
+	destroys *DestructionRow // the month that is destroyed with this entry, or whose destruction stands in the log already where there is none
+
 	done chan error // capacity 1
 }
 
@@ -238,8 +240,10 @@ func (c *committer) commit(ops []*op) {
 		case o.row != nil:
 			entries = append(entries, o)
 			leaves++
-		default:
+		case o.claim != nil:
 			o.done <- o.claim.Refused
+		default:
+			o.done <- nil
 		}
 	}
 	c.edgeMu.Lock()
@@ -275,7 +279,16 @@ func (c *committer) prepare(ops []*op, now time.Time) (tiles.Edge, error) {
 			b.Durable = b.Durable || o.durable
 			continue
 		}
+		if o.destroys != nil {
+			b.Destroyed, b.Durable = o.destroys, true
+		}
+		if o.row == nil {
+			continue
+		}
 		o.row.Index, o.row.At = size+uint64(len(hashes)), at
+		if o.destroys != nil {
+			o.destroys.Index = o.row.Index
+		}
 		if loses(o) {
 			continue
 		}

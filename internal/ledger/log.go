@@ -43,6 +43,8 @@ type Config struct {
 	SignWindow time.Duration
 	// Confirm has Open ask the witnesses what they hold of the log before it takes a record: see Log.Confirm.
 	Confirm bool
+	// Disputed names the exchanges whose records an open case keeps from their end; nil where there are no cases.
+	Disputed Disputed
 	// Tick is how often checkpoints are made; 0 means each second.
 	Tick time.Duration
 }
@@ -68,6 +70,7 @@ type Log struct {
 	publisher *publisher
 	time      *timekeeper
 	slots     *slots
+	expiry    *expiry
 
 	stop      context.CancelFunc
 	workers   sync.WaitGroup
@@ -155,6 +158,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, errors.Join(err, l.signer.Close(ctx))
 	}
 	l.slots = newSlots(l)
+	l.expiry = newExpiry(l, cfg.Disputed)
 	if cfg.Confirm {
 		l.Confirm(ctx) // before the first slot: a checkpoint of an older store would be a fork
 		if err := l.publisher.tick(ctx); err != nil {
@@ -169,6 +173,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		tick = time.Second
 	}
 	l.workers.Go(func() { l.run(background, tick) })
+	l.workers.Go(func() { l.expiry.run(background) })
 	return l, nil
 }
 
@@ -253,6 +258,9 @@ func (l *Log) examine(ctx context.Context) (edge tiles.Edge, last countersign.Mi
 	}
 	if string(vkey) != l.vkey {
 		return edge, 0, countersign.Refuse(countersign.CodeStore, "the store's log is signed by another key than the one configured: name its own key")
+	}
+	if err := l.examineDestroyed(ctx); err != nil {
+		return edge, 0, err
 	}
 	// Before the leaves, for a gateway may be writing while a reader examines.
 	signed, err := l.store.LatestCheckpoint(ctx, CheckpointSigned)
@@ -372,7 +380,7 @@ func (l *Log) tick(ctx context.Context) {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"confirmation", l.confirmAgain}, {"time", l.time.again}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}} {
+	}{{"confirmation", l.confirmAgain}, {"time", l.time.again}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}, {"expiry", l.expiry.tick}} {
 		if err := step.do(ctx); err != nil && ctx.Err() == nil {
 			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", causeOf(err)))
 		}

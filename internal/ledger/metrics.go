@@ -6,6 +6,8 @@ import "github.com/prometheus/client_golang/prometheus"
 // several. No label holds personal data.
 type Metrics struct {
 	leaves, commits, commitFailures, pushback, pruned prometheus.Counter
+	destroyed                                         prometheus.Counter
+	overdueMonths                                     prometheus.Gauge
 	batch, commitSeconds                              prometheus.Histogram
 	signedSize, cosignedSize, publicSize              prometheus.Gauge
 	staleness, suspended, clockWrong                  prometheus.Gauge
@@ -29,6 +31,8 @@ func newMetrics() *Metrics {
 		commitFailures: counter("commit_failures_total", "Transactions that failed: nothing left on their account."),
 		pushback:       counter("pushback_total", "Operations refused because too many waited."),
 		pruned:         counter("pruned_rows_total", "Ended reservations and budgets removed."),
+		destroyed:      counter("destroyed_records_total", "Records destroyed at their end."),
+		overdueMonths:  gauge("overdue_months", "Months that are over and whose records are not destroyed yet: above 0 for long, look at the log."),
 		batch:          histogram("batch_operations", "Operations of one transaction.", prometheus.ExponentialBuckets(1, 2, 9)),
 		commitSeconds:  histogram("commit_seconds", "Time of one transaction, from taking its operations until they are durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
 		signedSize:     gauge("signed_size", "Leaves under the newest checkpoint that the log has signed."),
@@ -48,7 +52,7 @@ func newMetrics() *Metrics {
 func (l *Log) Metrics() *Metrics { return l.metrics }
 
 func (m *Metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.leaves, m.commits, m.commitFailures, m.pushback, m.pruned, m.batch, m.commitSeconds, m.signedSize,
+	return []prometheus.Collector{m.leaves, m.commits, m.commitFailures, m.pushback, m.pruned, m.destroyed, m.overdueMonths, m.batch, m.commitSeconds, m.signedSize,
 		m.cosignedSize, m.publicSize, m.staleness, m.suspended, m.clockWrong, m.witnessFailures, m.witnessSkew}
 }
 

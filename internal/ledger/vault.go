@@ -30,24 +30,35 @@ var ErrDestroyed = errors.New("the record was destroyed at the end of its time")
 type vault struct {
 	dir string
 
+	erase func(path string) error // keys.DestroySecret
+
 	mu     sync.RWMutex
 	months map[Month]tink.AEAD
+	gone   Month // months up to this one were destroyed: a key file that comes back from somewhere opens nothing
 }
 
-func newVault(dir string) *vault { return &vault{dir: dir, months: map[Month]tink.AEAD{}} }
+func newVault(dir string) *vault {
+	return &vault{dir: dir, erase: keys.DestroySecret, months: map[Month]tink.AEAD{}}
+}
 
 func (v *vault) path(m Month) string { return filepath.Join(v.dir, m.String()+".key") }
 
 // month gives the wrapping key of a month, making it where create is set and there is none.
 func (v *vault) month(m Month, create bool) (tink.AEAD, error) {
 	v.mu.RLock()
-	a := v.months[m]
+	a, gone := v.months[m], m <= v.gone
 	v.mu.RUnlock()
+	if gone {
+		return nil, ErrDestroyed
+	}
 	if a != nil {
 		return a, nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if m <= v.gone {
+		return nil, ErrDestroyed
+	}
 	if a := v.months[m]; a != nil {
 		return a, nil
 	}
@@ -60,6 +71,9 @@ func (v *vault) month(m Month, create bool) (tink.AEAD, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the key of records that expire in %s: %w", m, err)
+	}
+	if len(bytes.Trim(text, "\x00")) == 0 {
+		return nil, ErrDestroyed // overwritten, and not yet removed
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
 	if err != nil {
@@ -152,20 +166,8 @@ func (v *vault) open(m Month, sealed, context []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// destroy forgets a month's key and destroys its file. It may be called again.
-func (v *vault) destroy(m Month) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	delete(v.months, m)
-	err := keys.DestroySecret(v.path(m))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// expiry is the month that a record's end lies in, refusing ends that make no sense.
-func expiry(now, expires time.Time) (Month, error) {
+// endOf is the month that a record's end lies in, refusing ends that make no sense.
+func endOf(now, expires time.Time) (Month, error) {
 	switch {
 	case expires.IsZero():
 		return 0, countersign.Refuse(countersign.CodeInternal, "a record has no end: its purpose's retention gives it one")

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func endings(t *testing.T, s ledger.Store, n int) {
 	t.Helper()
 	b := &ledger.Batch{Now: noon, Durable: true}
 	for i := range n {
-		e := &ledger.EntryRow{Index: uint64(i), Leaf: []byte{byte(i)}, At: countersign.Millis(i)} //nolint:gosec // a test's own small numbers
+		e := &ledger.EntryRow{Index: uint64(i), Leaf: []byte{byte(i)}, At: countersign.Millis(i)}
 		if i%3 > 0 {
 			e.Exchange, e.Tag, e.Record, e.Expires = id(i), countersign.SubjectTag{1, byte(i)}, []byte("record"), soon
 		}
@@ -71,7 +72,7 @@ func monthsEnd(t *testing.T, open Opener) {
 	})
 	with(t, open, func(s ledger.Store) {
 		for i := range n {
-			e, err := s.Entry(t.Context(), uint64(i)) //nolint:gosec // a test's own small numbers
+			e, err := s.Entry(t.Context(), uint64(i))
 			must(t, err)
 			ended := i%3 == 1
 			if !bytes.Equal(e.Leaf, []byte{byte(i)}) || e.At != countersign.Millis(i) || (e.Expires == soon) != ended {
@@ -163,7 +164,7 @@ func kept(t *testing.T, open Opener) {
 func intentsEnd(t *testing.T, open Opener) {
 	with(t, open, func(s ledger.Store) {
 		for n, month := range []ledger.Month{soon, later} {
-			sealed := append([]byte{0, 0, byte(month >> 8), byte(month)}, "body"...)
+			sealed := append(binary.BigEndian.AppendUint32(nil, uint32(month)), "body"...) //nolint:gosec // months are positive
 			must(t, claim(t, s, noon, &ledger.Claim{Exchange: id(n), Intent: true, Sealed: sealed, Until: noon.Add(time.Hour)}))
 		}
 		drain(t, s, soon, 10)

@@ -317,8 +317,11 @@ type Issuer struct {
 	For      []IssuerRole `json:"for"`
 	Member   *MemberID    `json:"member,omitempty"` // the agency whose officials it knows; due for officials, judges and overseers
 	Audience []string     `json:"audience"`         // client ids that tokens may be made for
-	Scheme   SchemeName   `json:"scheme,omitempty"` // of the person identifier in the claim; due for persons
-	Claim    string       `json:"claim,omitempty"`  // that holds it; "sub" when empty
+	// Consents are the client ids under which a person logs in to give or withdraw a consent, and for nothing else. None of them is in Audience, so that
+	// no login for a session can ever be passed off as a consent, nor the other way round. Without any, the issuer's persons give no consent.
+	Consents []string   `json:"consents,omitempty"`
+	Scheme   SchemeName `json:"scheme,omitempty"` // of the person identifier in the claim; due for persons
+	Claim    string     `json:"claim,omitempty"`  // that holds it; "sub" when empty
 }
 
 // IssuerRole says whom an issuer identifies.

@@ -21,6 +21,8 @@ import (
 )
 
 type consentCmd struct {
+	Apply    consentApplyCmd    `cmd:"" help:"Ask a person for a consent, in the portal; print the application's number."`
+	Collect  consentCollectCmd  `cmd:"" help:"See what became of an application; once it is given, write what goes into Countersign-Mandate."`
 	Write    consentWriteCmd    `cmd:"" help:"Write down a consent, and print the nonce under which the person must log in for it."`
 	Give     consentGiveCmd     `cmd:"" help:"Register a consent with the person's login; write what goes into Countersign-Mandate."`
 	Nonce    consentNonceCmd    `cmd:"" help:"Print the nonce under which the person must log in to withdraw a consent."`

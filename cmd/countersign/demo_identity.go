@@ -16,6 +16,7 @@ import (
 	"countersign.dev/countersign/demo/law"
 	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/subject"
+	"countersign.dev/countersign/internal/web/page"
 	"countersign.dev/countersign/internal/web/portal"
 )
 
@@ -45,10 +46,11 @@ func (d *demoFile) planPortal(next func() string) {
 // portalCode is the member that runs the portal in the demo's law.
 const portalCode = "POR"
 
-// clientPortal and clientDesk are client ids at the demo's identity provider.
+// clientPortal and the others are client ids at the demo's identity provider.
 const (
-	clientPortal = "portal"
-	clientDesk   = "desk"
+	clientPortal  = "portal"
+	clientConsent = "portal-consent" // of the portal too, for giving and withdrawing consents alone
+	clientDesk    = "desk"
 )
 
 // foundPortal begins the portal's log, gives the portal its gateway in the directory, and lists the issuers.
@@ -79,7 +81,8 @@ func (d *demoFile) foundPortal(ctx context.Context, doc *countersign.Directory) 
 
 func (d *demoFile) issuers() []countersign.Issuer {
 	out := []countersign.Issuer{{
-		URL: d.Identity.URL + "/people", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{clientPortal}, Scheme: "pin",
+		URL: d.Identity.URL + "/people", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{clientPortal},
+		Consents: []string{clientConsent}, Scheme: "pin",
 	}}
 	for _, code := range law.Agencies() {
 		if m, ok := d.Members[code]; ok {
@@ -102,7 +105,7 @@ func (d *demoFile) writePortalConfig() error {
 		Listen: portalListen{Web: address(p.URL), Peer: address(p.Peer), Public: address(p.Public), Admin: address(p.Admin)},
 		Fed:    directoryConfig{URL: d.Directory.URL, Root: d.path("root.json")},
 		Logins: []loginConfig{{
-			Issuer: d.Identity.URL + "/people", Client: clientPortal,
+			Issuer: d.Identity.URL + "/people", Client: clientPortal, Consents: clientConsent,
 			Name: map[string]string{"az": "Nümunə giriş xidməti", "en": "Demo login service", "ru": "Демонстрационная служба входа"},
 		}},
 	})
@@ -138,7 +141,10 @@ func (c *demoIdentityCmd) Run(ctx context.Context, s streams) error {
 		o := identity.Options{Issuer: issuer.URL, Clock: clock.Default(), Logger: logger}
 		if issuer.Member == nil {
 			o.Title = "Log in as a person of the demo country"
-			o.Clients = []identity.Client{{ID: clientPortal, Redirect: []string{d.Portal.URL + portal.PathCallback}}}
+			o.Clients = []identity.Client{
+				{ID: clientPortal, Redirect: []string{d.Portal.URL + portal.PathCallback}},
+				{ID: clientConsent, Redirect: []string{d.Portal.URL + page.PathConsentReturn}, Consents: true},
+			}
 			o.Find, o.Shown = identity.People(atlas)
 		} else {
 			o.Title = "Log in as an official of " + issuer.Member.Code

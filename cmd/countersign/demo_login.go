@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/web/page"
 	"countersign.dev/countersign/internal/web/portal"
 )
 
@@ -25,6 +26,8 @@ type demoLoginCmd struct {
 	As     string `required:"" help:"Personal code of the fictional person to be." placeholder:"CODE"`
 	Agency string `help:"Log in as an official of this agency; as a person if not given." placeholder:"CODE"`
 	Nonce  string `help:"What the token is to be bound to." placeholder:"TEXT"`
+	// A login for a consent is one for nothing else.
+	Consent bool `help:"Log in to give or withdraw the consent of that nonce."`
 }
 
 // Run logs in at the demo's identity provider, as a browser would, and prints the identity token.
@@ -36,7 +39,14 @@ func (c *demoLoginCmd) Run(ctx context.Context, s streams) error {
 	if d.Identity == nil {
 		return countersign.Refuse(countersign.CodeBadRequest, "the demo in %s has no identity provider", c.Dir)
 	}
-	token, err := d.login(ctx, c.Agency, c.As, c.Nonce)
+	as := d.asPerson()
+	switch {
+	case c.Agency != "":
+		as = d.asOfficial(c.Agency)
+	case c.Consent:
+		as = d.asConsenting()
+	}
+	token, err := d.loginAt(ctx, as, c.As, c.Nonce)
 	if err != nil {
 		return err
 	}
@@ -44,12 +54,31 @@ func (c *demoLoginCmd) Run(ctx context.Context, s streams) error {
 	return err
 }
 
+// registration is a client of one of the demo's issuers.
+type registration struct{ issuer, client, redirect string }
+
+func (d *demoFile) asPerson() registration {
+	return registration{d.Identity.URL + "/people", clientPortal, d.Portal.URL + portal.PathCallback}
+}
+
+func (d *demoFile) asConsenting() registration {
+	return registration{d.Identity.URL + "/people", clientConsent, d.Portal.URL + page.PathConsentReturn}
+}
+
+func (d *demoFile) asOfficial(agency string) registration {
+	return registration{d.Identity.URL + "/staff/" + folderOf(agency), clientDesk, deskCallback}
+}
+
 // login gets an identity token for somebody of the demo country: for an official of an agency, or for a person where agency is empty.
 func (d *demoFile) login(ctx context.Context, agency, as, nonce string) (string, error) {
-	issuer, client, redirect := d.Identity.URL+"/people", clientPortal, d.Portal.URL+portal.PathCallback
 	if agency != "" {
-		issuer, client, redirect = d.Identity.URL+"/staff/"+folderOf(agency), clientDesk, deskCallback
+		return d.loginAt(ctx, d.asOfficial(agency), as, nonce)
 	}
+	return d.loginAt(ctx, d.asPerson(), as, nonce)
+}
+
+func (d *demoFile) loginAt(ctx context.Context, at registration, as, nonce string) (string, error) {
+	issuer, client, redirect := at.issuer, at.client, at.redirect
 	browser := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	var endpoints struct {
 		Authorize string `json:"authorization_endpoint"`

@@ -90,7 +90,7 @@ func runPortal(ctx context.Context, c *portalConfig, now clock.Clock, logger *sl
 	if webTLS != nil {
 		webTLS.ClientAuth = tls.NoClientCert // people have none
 	}
-	peer := casesFirst(subject.NewCaseDesk(p.cases, documentOf(p.directory)), peopleFirst(p.desk, p.provider.Handler()))
+	peer := casesFirst(subject.NewCaseDesk(p.cases, documentOf(p.directory)), p.consents.PeerHandler(peopleFirst(p.desk, p.provider.Handler())))
 	go p.cases.Run(ctx, time.Minute)
 	return serveAll(ctx, logger, []listener{
 		{name: "web", address: c.Listen.Web, handler: pages, tls: webTLS},
@@ -190,7 +190,7 @@ func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logge
 		Member: c.Member, Cert: p.cert, Directory: documentOf(p.directory), Log: p.log, Verifier: p.verifier, Clock: now, Logger: logger, Patience: patience,
 	})
 	return portal.New(portal.Options{
-		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
+		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Consents: p.consents, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
 		Clock: now, Logger: logger, Place: place, Policy: func() ([]byte, error) {
 			view, err := p.directory.Current()
 			if err != nil {

@@ -45,6 +45,9 @@ type loginConfig struct {
 	Name       map[string]string `yaml:"name"`   // by language
 	Client     string            `yaml:"client"`
 	SecretFile string            `yaml:"secretFile,omitempty"` // none for a public client
+	// Consents is the client id for logins that give or withdraw consents, among the issuer's consents in the directory.
+	Consents           string `yaml:"consents,omitempty"`
+	ConsentsSecretFile string `yaml:"consentsSecretFile,omitempty"`
 }
 
 func loadPortalConfig(file string) (*portalConfig, error) {
@@ -100,13 +103,16 @@ func (c *portalConfig) gateway() *gatewayConfig {
 func (c *portalConfig) clients() ([]portal.Client, error) {
 	var out []portal.Client
 	for _, l := range c.Logins {
-		one := portal.Client{Issuer: l.Issuer, Name: l.Name, ID: l.Client}
-		if l.SecretFile != "" {
-			text, err := os.ReadFile(c.gateway().path(l.SecretFile))
+		one := portal.Client{Issuer: l.Issuer, Name: l.Name, ID: l.Client, Consents: l.Consents}
+		for file, to := range map[string]*string{l.SecretFile: &one.Secret, l.ConsentsSecretFile: &one.ConsentsSecret} {
+			if file == "" {
+				continue
+			}
+			text, err := os.ReadFile(c.gateway().path(file))
 			if err != nil {
 				return nil, err
 			}
-			one.Secret = strings.TrimSpace(string(text))
+			*to = strings.TrimSpace(string(text))
 		}
 		out = append(out, one)
 	}

@@ -123,6 +123,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"login":        cmdLogin,
 		"history":      cmdHistory,
 		"petition":     cmdPetition,
+		"agree":        cmdAgree,
 		"let":          cmdLet,
 		"volley":       cmdVolley,
 		"forge":        cmdForge,

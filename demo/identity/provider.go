@@ -19,6 +19,7 @@ import (
 type Client struct {
 	ID       string
 	Redirect []string
+	Consents bool // its logins give or withdraw consents, and are good for nothing else: the page says so
 }
 
 // Options are the parts of one provider.
@@ -47,7 +48,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	clients := map[string]*client{}
 	for _, c := range o.Clients {
-		clients[c.ID] = &client{id: c.ID, redirect: c.Redirect, life: o.TokenLife, login: func(id string) string {
+		clients[c.ID] = &client{id: c.ID, clock: o.Clock, redirect: c.Redirect, consents: c.Consents, life: o.TokenLife, login: func(id string) string {
 			return o.Issuer + "/choose?id=" + url.QueryEscape(id)
 		}}
 	}
@@ -101,7 +102,7 @@ func (c *choosing) render(w http.ResponseWriter, id, problem string) {
 	if problem != "" {
 		w.WriteHeader(http.StatusBadRequest)
 	}
-	_ = choosePage.Execute(w, map[string]any{"Title": c.title, "ID": id, "Shown": c.shown, "Problem": problem})
+	_ = choosePage.Execute(w, map[string]any{"Title": c.title, "ID": id, "Shown": c.shown, "Problem": problem, "Code": c.store.consentCode(id)})
 }
 
 var choosePage = template.Must(template.New("choose").Parse(`<!DOCTYPE html>
@@ -116,6 +117,8 @@ button { font: inherit; padding: .5rem .8rem; margin: .2rem 0; width: 100%; text
 button:focus, input:focus { outline: 3px solid #b58900; }
 input { font: inherit; padding: .5rem; border: 1px solid #444; }
 .problem { border-left: .4rem solid #b00020; padding-left: .8rem; }
+.consent { border: 2px solid #111; padding: 0 1rem; margin: 1rem 0; }
+.consent strong { font: 700 1.5rem/1.3 ui-monospace, monospace; }
 small { color: #444; }
 </style>
 </head>
@@ -123,6 +126,10 @@ small { color: #444; }
 <main>
 <h1>{{.Title}}</h1>
 <p>This stands in for a country's real identity provider. All people are invented, and nobody needs a password: choose who to be.</p>
+{{with .Code}}<div class="consent"><h2>This login is for a consent</h2>
+<p>By logging in you give, or withdraw, the one consent that the portal has just shown you. Nothing else is opened by it.</p>
+<p>Your code: <strong>{{.}}</strong></p>
+<p>The portal shows the same code. If it shows another, or none, close this page.</p></div>{{end}}
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
 <form method="post" action="choose">
 <input type="hidden" name="id" value="{{.ID}}">

@@ -17,6 +17,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/mandate"
 )
 
 // Account is somebody whom the provider knows.
@@ -72,13 +73,14 @@ type authRequest struct {
 	begun   time.Time
 	subject string
 	done    time.Time
+	skew    time.Duration // of its client's clock: the library takes it off again
 }
 
 func (a *authRequest) GetID() string                      { return a.id }
 func (a *authRequest) GetACR() string                     { return "" }
 func (a *authRequest) GetAMR() []string                   { return nil }
 func (a *authRequest) GetAudience() []string              { return []string{a.oidc.ClientID} }
-func (a *authRequest) GetAuthTime() time.Time             { return a.done }
+func (a *authRequest) GetAuthTime() time.Time             { return a.done.Add(a.skew) }
 func (a *authRequest) GetClientID() string                { return a.oidc.ClientID }
 func (a *authRequest) GetNonce() string                   { return a.oidc.Nonce }
 func (a *authRequest) GetRedirectURI() string             { return a.oidc.RedirectURI }
@@ -111,6 +113,9 @@ func (s *storage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ st
 		}
 	}
 	a := &authRequest{id: random(), oidc: r, begun: now}
+	if c := s.clients[r.ClientID]; c != nil {
+		a.skew = c.ClockSkew()
+	}
 	s.requests[a.id] = a
 	return a, nil
 }
@@ -157,6 +162,17 @@ func (s *storage) DeleteAuthRequest(_ context.Context, id string) error {
 		}
 	}
 	return nil
+}
+
+// consentCode is the code of a login for a consent; empty for any other login.
+func (s *storage) consentCode(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, err := s.request(id)
+	if err != nil || s.clients[a.oidc.ClientID] == nil || !s.clients[a.oidc.ClientID].consents {
+		return ""
+	}
+	return mandate.ConsentCode(a.oidc.Nonce)
 }
 
 // choose ends a login as somebody.
@@ -272,7 +288,9 @@ func (s *storage) Health(context.Context) error { return nil }
 // client is a public client of the provider. It implements op.Client.
 type client struct {
 	id       string
+	clock    clock.Clock
 	redirect []string
+	consents bool
 	life     time.Duration
 	login    func(id string) string
 }
@@ -288,7 +306,7 @@ func (c *client) ResponseTypes() []oidc.ResponseType {
 func (c *client) GrantTypes() []oidc.GrantType        { return []oidc.GrantType{oidc.GrantTypeCode} }
 func (c *client) LoginURL(id string) string           { return c.login(id) }
 func (c *client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }
-func (c *client) IDTokenLifetime() time.Duration      { return c.life }
+func (c *client) IDTokenLifetime() time.Duration      { return c.life - 2*c.ClockSkew() }
 func (c *client) DevMode() bool                       { return false }
 func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:staticcheck // the interface's spelling
 	return slices.Clone[[]string]
@@ -298,4 +316,9 @@ func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 }
 func (c *client) IsScopeAllowed(string) bool           { return false }
 func (c *client) IDTokenUserinfoClaimsAssertion() bool { return true }
-func (c *client) ClockSkew() time.Duration             { return 0 }
+
+// ClockSkew is by how much the machine is ahead of the provider's clock: nothing, but on simulated time. The library reads the machine's clock and writes
+// tokens that begin so much earlier and end so much later; IDTokenLifetime takes the latter back.
+func (c *client) ClockSkew() time.Duration {
+	return clock.System{}.Now().Sub(c.clock.Now()).Round(time.Second)
+}

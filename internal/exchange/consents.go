@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -66,19 +65,10 @@ type Consents struct {
 	Persons mandate.IdentityVerifier
 
 	mu        sync.Mutex
-	loaded    bool
+	rows      map[countersign.SubjectTag]map[countersign.MandateID]*consentRow // nil until the log has been read
+	asked     map[countersign.MandateID]consentKey                             // applications
+	given     map[countersign.Digest]consentKey                                // by the digest of their evidence
 	withdrawn []countersign.Digest
-}
-
-// consentNote is what the log keeps, sealed, of one act.
-type consentNote struct {
-	Registered []byte             `json:"registered,omitzero"` // the evidence
-	Withdrawn  countersign.Digest `json:"withdrawn,omitzero"`
-}
-
-// consentsOf is the tag under which a registry finds its acts again. It is no person's.
-func consentsOf(member countersign.MemberID) countersign.SubjectID {
-	return countersign.SubjectID{Scheme: "consents-of", Value: member.String()}
 }
 
 // Handler serves the registry's paths, and everything else from next.
@@ -133,7 +123,8 @@ func (c *Consents) refuse(w http.ResponseWriter, err error) {
 	_ = json.MarshalWrite(w, struct {
 		Code    countersign.Code `json:"code"`
 		Message string           `json:"message"`
-	}{countersign.CodeOf(err), countersign.MessageOf(err)})
+		Title   string           `json:"title"` // the same, where a problem document is looked for
+	}{countersign.CodeOf(err), countersign.MessageOf(err), countersign.MessageOf(err)})
 }
 
 // register checks a consent as every gateway will, and puts it on record; it counts from then on.
@@ -146,12 +137,56 @@ func (c *Consents) register(ctx context.Context, in *ConsentRequest) (*ConsentRe
 	if _, _, err := rules.policy.VerifyConsent(in.Evidence, now, c.Persons, registering{c.Gateway.Log.Origin(), now}, noneYet{now}); err != nil {
 		return nil, err
 	}
-	receipt, err := c.append(ctx, sha256.Sum256(in.Evidence), &consentNote{Registered: in.Evidence})
+	done, err := c.begin(ctx, in.Evidence)
 	if err != nil {
+		return nil, err
+	}
+	defer done()
+	note := &consentNote{Registered: in.Evidence}
+	placed, err := c.append(ctx, evidenceDigest(in.Evidence), note)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := c.cosigned(ctx, placed)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.take(placed, note); err != nil {
 		return nil, err
 	}
 	header, err := (&Presented{Consent: in.Evidence, Receipt: receipt}).Encode()
 	return &ConsentRegistered{header}, err
+}
+
+// begin keeps a number from being registered twice: a second consent under it would hide the first from its person.
+func (c *Consents) begin(ctx context.Context, evidence []byte) (done func(), err error) {
+	_, consent, err := mandate.ReadConsent(evidence)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.load(ctx); err != nil {
+		return nil, err
+	}
+	x, err := c.row(consent.ID, consent.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if x.busy || !x.given.IsZero() {
+		return nil, countersign.Refuse(countersign.CodeMandateInvalid, "a consent of this number stands on record already")
+	}
+	if !x.refused.IsZero() {
+		return nil, countersign.Refuse(countersign.CodeMandateInvalid, "the person has refused this application")
+	}
+	x.busy = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if x.busy = false; x.given.IsZero() && x.asked.IsZero() {
+			delete(c.rows[x.tag], x.id)
+		}
+	}, nil
 }
 
 // registering stands for the registration that is about to happen: now, in the registry's own log.
@@ -191,35 +226,36 @@ func (c *Consents) withdraw(ctx context.Context, in *ConsentRequest) (*ConsentRe
 	case c.Gateway.now().Sub(who.At).Abs() > mandate.ConsentMoment:
 		return nil, countersign.Refuse(countersign.CodeUnauthenticated, "the login for the withdrawal is not of this hour: log in again")
 	}
-	if _, err := c.append(ctx, sha256.Sum256(append([]byte("countersign consent withdrawal\x00"), digest[:]...)), &consentNote{Withdrawn: digest}); err != nil {
+	note := &consentNote{Withdrawn: digest}
+	placed, err := c.append(ctx, sha256.Sum256(append([]byte("countersign consent withdrawal\x00"), digest[:]...)), note)
+	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.loaded && !slices.Contains(c.withdrawn, digest) {
-		c.withdrawn = append(c.withdrawn, digest)
-	}
-	return &ConsentRegistered{}, nil
+	// It counts from here on, before witnesses have seen it: what narrows waits for nobody.
+	return &ConsentRegistered{}, c.take(placed, note)
 }
 
-func (c *Consents) append(ctx context.Context, commitment countersign.Digest, note *consentNote) (*countersign.Receipt, error) {
+func (c *Consents) append(ctx context.Context, commitment countersign.Digest, note *consentNote) (*ledger.Placed, error) {
 	text, err := json.Marshal(note, json.Deterministic(true))
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "the consent cannot be written")
 	}
 	log, now := c.Gateway.Log, c.Gateway.now()
-	placed, err := log.Append(ctx, ledger.Entry{
+	return log.Append(ctx, ledger.Entry{
 		Leaf:   &countersign.Leaf{Kind: countersign.LeafMandate, Hour: countersign.HourOf(now), Mandate: countersign.MandateConsent, Commitment: countersign.Commitment(commitment)},
 		Tag:    log.TagOf(consentsOf(c.Gateway.Member)),
 		Record: &ledger.Record{Note: text}, Expires: now.Add(recordLife),
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// cosigned waits until witnesses have cosigned an act, and gives its receipt with the proof of that.
+func (c *Consents) cosigned(ctx context.Context, placed *ledger.Placed) (*countersign.Receipt, error) {
+	log := c.Gateway.Log
 	if err := log.WaitCosigned(ctx, placed.Index); err != nil {
 		return nil, err
 	}
 	receipt := placed.Receipt(nil, nil)
+	var err error
 	receipt.Proof, err = log.Proof(ctx, placed.Index)
 	return receipt, err
 }
@@ -228,35 +264,10 @@ func (c *Consents) append(ctx context.Context, commitment countersign.Digest, no
 func (c *Consents) list(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.loaded {
-		if err := c.load(ctx); err != nil {
-			return "", err
-		}
+	if err := c.load(ctx); err != nil {
+		return "", err
 	}
 	return mandate.SignWithdrawals(c.Key, &mandate.WithdrawalList{
 		Registry: c.Gateway.Member, Issued: mandate.SecondsOf(c.Gateway.now()), Withdrawn: append([]countersign.Digest{}, c.withdrawn...),
 	})
-}
-
-func (c *Consents) load(ctx context.Context) error {
-	log := c.Gateway.Log
-	page := ledger.Page{}
-	for {
-		entries, err := log.History(ctx, log.TagsOf(consentsOf(c.Gateway.Member)), page)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			page.Before = e.Index
-			var n consentNote
-			if e.Record == nil || json.Unmarshal(e.Record.Note, &n) != nil || n.Withdrawn.IsZero() {
-				continue
-			}
-			c.withdrawn = append(c.withdrawn, n.Withdrawn)
-		}
-		if len(entries) < ledger.MaxPage || page.Before == 0 {
-			c.loaded = true
-			return nil
-		}
-	}
 }

@@ -332,6 +332,9 @@ func (f *facts) institutions(d *countersign.Directory) {
 		for _, a := range x.Audience {
 			f.add(ChangeIssuer, at+" audience "+a, "yes")
 		}
+		for _, a := range x.Consents {
+			f.add(ChangeIssuer, at+" consents under "+a, "yes")
+		}
 	}
 	for _, w := range d.Witnesses {
 		f.add(ChangeWitness, string(w.Name), w.Organisation+"; "+w.URL)

@@ -24,6 +24,14 @@ func (c *checker) issuers() {
 		if len(x.Audience) == 0 || slices.ContainsFunc(x.Audience, func(a string) bool { return strings.TrimSpace(a) == "" }) {
 			c.bad(at+".audience", "is empty or holds an empty client id: list the clients that tokens may be made for")
 		}
+		for _, a := range x.Consents {
+			if strings.TrimSpace(a) == "" || slices.Contains(x.Audience, a) {
+				c.bad(at+".consents", "holds a client id that is empty or stands in audience too: a login for a consent must be one for nothing else")
+			}
+		}
+		if len(x.Consents) > 0 && !slices.Contains(x.For, countersign.IssuerPerson) {
+			c.bad(at+".consents", "is only for an issuer of persons")
+		}
 		if len(x.For) == 0 {
 			c.bad(at+".for", "is empty: give person, official, judge or overseer")
 		}

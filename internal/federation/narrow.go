@@ -401,6 +401,6 @@ func pruneService(s *countersign.Service, categories map[countersign.CategoryCod
 // another speaks of other people, and waits.
 func narrowIssuer(b, a countersign.Issuer) (countersign.Issuer, bool) {
 	same := b.Scheme == a.Scheme && b.Claim == a.Claim && (b.Member == nil) == (a.Member == nil) && (b.Member == nil || *b.Member == *a.Member)
-	b.For, b.Audience = common(b.For, a.For), common(b.Audience, a.Audience)
+	b.For, b.Audience, b.Consents = common(b.For, a.For), common(b.Audience, a.Audience), common(b.Consents, a.Consents)
 	return b, same && len(b.For) > 0 && len(b.Audience) > 0
 }

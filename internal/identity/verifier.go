@@ -137,7 +137,7 @@ func (v *Verifier) claims(issuer countersign.Issuer, t *oidc.IDToken) (*Claims, 
 	if err := t.Claims(&c.all); err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token's claims cannot be read")
 	}
-	if err := checkAudience(issuer, t.Audience, c.Text("azp")); err != nil {
+	if err := checkAudience(issuer.Audience, t.Audience, c.Text("azp")); err != nil {
 		return nil, err
 	}
 	switch {
@@ -163,23 +163,24 @@ func (v *Verifier) claims(issuer countersign.Issuer, t *oidc.IDToken) (*Claims, 
 //
 // SPEC: OpenID Connect Core 3.1.3.7: "The ID Token MUST be rejected if the ID Token does not list the Client as a valid audience"; an azp claim,
 // where present, names the client too.
-func checkAudience(issuer countersign.Issuer, audience []string, azp string) error {
+func checkAudience(clients, audience []string, azp string) error {
 	refused := countersign.Refuse(countersign.CodeUnauthenticated, "the identity token was made for somebody else: the directory does not list its audience")
-	if azp != "" && !slices.Contains(issuer.Audience, azp) {
+	if azp != "" && !slices.Contains(clients, azp) {
 		return refused
 	}
 	if len(audience) > 1 && azp == "" {
 		return refused
 	}
 	for _, a := range audience {
-		if slices.Contains(issuer.Audience, a) {
+		if slices.Contains(clients, a) {
 			return nil
 		}
 	}
 	return refused
 }
 
-// Bound verifies a person's token by everything but time: what it was bound to stands for longer than a session. The issuer must still publish the key.
+// Bound verifies the token of a person's login for a consent, or for withdrawing one, by everything but time: what it was bound to stands for longer than a
+// session. It must have been made for a client id that the directory keeps for consents. The issuer must still publish the key.
 func (v *Verifier) Bound(ctx context.Context, token string) (*Claims, error) {
 	if token == "" || len(token) > MaxToken {
 		return nil, countersign.Refuse(countersign.CodeUnauthenticated, "an identity token of 1 to %d bytes is due", MaxToken)
@@ -209,7 +210,8 @@ func (v *Verifier) Bound(ctx context.Context, token string) (*Claims, error) {
 		claim = "sub"
 	}
 	c.Value = c.Text(claim)
-	return c, checkAudience(issuer, t.Audience, c.Text("azp"))
+	// LAW: GDPR Art. 4(11): a consent is unambiguous. A login for reading, whatever its nonce, is none: consents have client ids of their own.
+	return c, checkAudience(issuer.Consents, t.Audience, c.Text("azp"))
 }
 
 // OfficialClaims verifies the token of an official of a member and gives what it says.

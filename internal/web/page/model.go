@@ -64,6 +64,7 @@ const (
 	FlashConsentGiven     Flash = "consent-given"
 	FlashConsentRefused   Flash = "consent-refused"
 	FlashConsentWithdrawn Flash = "consent-withdrawn"
+	FlashConsentStopped   Flash = "consent-stopped" // the login for it did not come about, or was not for it
 	FlashContactRemoved   Flash = "contact-removed"
 )
 

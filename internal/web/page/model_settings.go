@@ -25,6 +25,8 @@ type Consent struct {
 	Fields   []countersign.FieldPath // exactly those that may leave
 	Special  bool
 	Asked    time.Time
+	Due      time.Time // until when an application may be answered
+	Agreed   string    // the sentence that the person agreed to, once there is one
 	From     time.Time
 	Until    time.Time
 	Uses     int
@@ -52,7 +54,17 @@ const (
 type ConsentView struct {
 	Consent Consent
 	Entries []Entry // that used it
+	MaySign bool    // the way by which the person logged in can give consents
 	Errors  FieldErrors
+}
+
+// ConsentSign is a consent word for word, before the person logs in for it.
+type ConsentSign struct {
+	Consent  Consent
+	Sentence string // what is agreed to
+	Code     string // that the login service shows too
+	Deed     Handle
+	Provider string // name of the login service
 }
 
 // Settings is where notices go.

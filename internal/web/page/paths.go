@@ -26,7 +26,9 @@ const (
 	PathCorrect        = "/held/{handle}/correct"   // GET, POST: field, ground, text
 	PathConsents       = "/consents"                // GET
 	PathConsent        = "/consents/{handle}"       // GET; POST: answer (give or refuse), sure
-	PathConsentEnd     = "/consents/{handle}/end"   // POST
+	PathConsentSign    = "/consents/{handle}/sign"  // POST: on to the login service, for this consent alone
+	PathConsentEnd     = "/consents/{handle}/end"   // POST: on to the login service, to withdraw this consent
+	PathConsentReturn  = "/consents/return"         // GET: back from the login service
 	PathSettings       = "/notices"                 // GET, POST: email, webhook, frequency
 	PathSettingsRemove = "/notices/remove"          // POST
 	PathExport         = "/export"                  // GET

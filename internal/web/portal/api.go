@@ -26,6 +26,8 @@ const (
 	handleYear     = "year"
 	handleRegister = "register"
 	handleCase     = "case"
+	handleConsent  = "consent"
+	handleDeed     = "deed"
 )
 
 // apiHistory is a history for a program.

@@ -24,20 +24,44 @@ type Client struct {
 	Name   countersign.Text
 	ID     string // client id: among the issuer's audience in the directory
 	Secret string // empty for a public client, which PKCE protects
+	// Consents is the client id for logins that give or withdraw consents, as the directory lists it; empty where this issuer's people give none here.
+	Consents       string
+	ConsentsSecret string
 }
 
 // issuer is one way to log in.
 type issuer struct {
 	Client
-	redirect string
-	http     *http.Client
+	redirect        string
+	consentRedirect string
+	http            *http.Client
 
 	mu       sync.Mutex
 	endpoint *oauth2.Endpoint
 }
 
-// config discovers the issuer's endpoints, once.
+// config is the client for logins.
 func (i *issuer) config(ctx context.Context) (*oauth2.Config, error) {
+	endpoint, err := i.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &oauth2.Config{ClientID: i.ID, ClientSecret: i.Secret, Endpoint: *endpoint, RedirectURL: i.redirect, Scopes: []string{oidc.ScopeOpenID}}, nil
+}
+
+// consentConfig is the client for consents.
+func (i *issuer) consentConfig(ctx context.Context) (*oauth2.Config, error) {
+	endpoint, err := i.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &oauth2.Config{
+		ClientID: i.Consents, ClientSecret: i.ConsentsSecret, Endpoint: *endpoint, RedirectURL: i.consentRedirect, Scopes: []string{oidc.ScopeOpenID},
+	}, nil
+}
+
+// discover finds the issuer's endpoints, once.
+func (i *issuer) discover(ctx context.Context) (*oauth2.Endpoint, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.endpoint == nil {
@@ -53,7 +77,7 @@ func (i *issuer) config(ctx context.Context) (*oauth2.Config, error) {
 		e := provider.Endpoint()
 		i.endpoint = &e
 	}
-	return &oauth2.Config{ClientID: i.ID, ClientSecret: i.Secret, Endpoint: *i.endpoint, RedirectURL: i.redirect, Scopes: []string{oidc.ScopeOpenID}}, nil
+	return i.endpoint, nil
 }
 
 // origin is what a login form may redirect to.
@@ -125,25 +149,34 @@ func (s *Server) endLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(r.Context(), s.o.HTTP), 10*time.Second)
 	defer cancel()
-	got, err := conf.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(l.verifier))
+	text, err := identityToken(ctx, conf, q.Get("code"), l.verifier)
 	if err != nil {
-		return countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity provider did not confirm the login")
-	}
-	text, ok := got.Extra("id_token").(string)
-	if !ok {
-		return countersign.Refuse(countersign.CodeUnauthenticated, "the identity provider gave no identity token")
+		return err
 	}
 	person, err := s.o.Subject.Login(r.Context(), l.session, text)
 	if err != nil {
 		return err
 	}
-	cookie, err := s.sessions.start(person, cookieOf(r, s.sessionCookie()), now)
+	cookie, err := s.sessions.start(person, l.issuer, cookieOf(r, s.sessionCookie()), now)
 	if err != nil {
 		return err
 	}
 	s.setCookie(w, s.sessionCookie(), cookie, 0)
 	http.Redirect(w, r, page.PathTimeline, http.StatusSeeOther)
 	return nil
+}
+
+// identityToken exchanges a code for the token.
+func identityToken(ctx context.Context, conf *oauth2.Config, code, verifier string) (string, error) {
+	got, err := conf.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	if err != nil {
+		return "", countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity provider did not confirm the login")
+	}
+	text, ok := got.Extra("id_token").(string)
+	if !ok {
+		return "", countersign.Refuse(countersign.CodeUnauthenticated, "the identity provider gave no identity token")
+	}
+	return text, nil
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ *session) error {

@@ -41,6 +41,7 @@ func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseW
 	own("POST "+page.PathObject, s.objection)
 	own("GET "+page.PathCorrect, s.correction)
 	own("POST "+page.PathCorrect, s.correction)
+	s.consentRoutes(own)
 	own("GET "+page.PathExport, s.export)
 	own("GET "+page.PathExportFile, s.exportFile)
 	own("GET "+page.PathExportPrint, s.exportPrint)
@@ -58,11 +59,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
 	lang := s.language(r)
 	v := page.Login{SignedOut: r.URL.Query().Has("signedout"), Expired: r.URL.Query().Has("expired")}
 	for _, i := range s.issuers {
-		name := i.Name.In(lang)
-		if name == "" {
-			name = i.Issuer
-		}
-		v.Issuers = append(v.Issuers, page.Issuer{Handle: issuerHandle(i), Name: name})
+		v.Issuers = append(v.Issuers, page.Issuer{Handle: issuerHandle(i), Name: s.issuerName(i, lang)})
 	}
 	return s.render(w, r, http.StatusOK, page.LoginPage(s.frame(r, nil, ""), v))
 }
@@ -104,6 +101,7 @@ func (s *Server) frame(r *http.Request, one *session, section page.Section) page
 				f.Cases++
 			}
 		}
+		f.Consents = s.waitingConsents(r.Context(), one)
 	}
 	return f
 }

@@ -11,6 +11,7 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/subject"
 	"countersign.dev/countersign/internal/web"
 	"countersign.dev/countersign/internal/web/page"
@@ -23,6 +24,7 @@ type Options struct {
 	Gateway   countersign.GatewayName // the portal's own
 	Subject   *subject.Portal
 	Cases     *subject.Cases
+	Consents  *exchange.Consents // the portal's registry of consents
 	Directory subject.Directory
 	Clients   []Client               // one at least
 	Policy    func() ([]byte, error) // the directory's logs and witnesses, as C2SP tlog-policy
@@ -63,7 +65,10 @@ func New(o Options) (*Server, error) {
 	s := &Server{o: o, sessions: newSessions(o.Idle, o.Absolute), limits: newLimits(), tls: strings.HasPrefix(o.URL, "https://")}
 	security := web.Security{TLS: s.tls, Scripts: true}
 	for _, c := range o.Clients {
-		s.issuers = append(s.issuers, &issuer{Client: c, redirect: strings.TrimSuffix(o.URL, "/") + PathCallback, http: o.HTTP})
+		s.issuers = append(s.issuers, &issuer{
+			Client: c, redirect: strings.TrimSuffix(o.URL, "/") + PathCallback,
+			consentRedirect: strings.TrimSuffix(o.URL, "/") + page.PathConsentReturn, http: o.HTTP,
+		})
 		security.FormTargets = append(security.FormTargets, origin(c.Issuer))
 	}
 	mux := http.NewServeMux()

@@ -35,6 +35,7 @@ const (
 // session is one person's session. It is in memory alone.
 type session struct {
 	person  *subject.Person
+	issuer  *issuer // by which the person logged in
 	csrf    string
 	seal    cipher.AEAD // of handles
 	limit   *rate.Limiter
@@ -42,8 +43,9 @@ type session struct {
 
 	mu     sync.Mutex
 	used   time.Time
-	filter filter     // what the timeline is narrowed to
-	flash  page.Flash // shown once
+	filter filter           // what the timeline is narrowed to
+	flash  page.Flash       // shown once
+	deeds  map[string]*deed // consents under way at the login service, by state
 }
 
 // login is a login under way: between the redirect to an issuer and the return.
@@ -111,7 +113,7 @@ func (s *sessions) finish(cookie, state string, now time.Time) (*login, error) {
 }
 
 // start opens a session under a new cookie. The old cookie's session, if there is one, ends.
-func (s *sessions) start(person *subject.Person, old string, now time.Time) (string, error) {
+func (s *sessions) start(person *subject.Person, by *issuer, old string, now time.Time) (string, error) {
 	var key [32]byte
 	_, _ = rand.Read(key[:]) // crypto/rand.Read never fails
 	block, err := aes.NewCipher(key[:])
@@ -131,7 +133,7 @@ func (s *sessions) start(person *subject.Person, old string, now time.Time) (str
 	}
 	cookie := token()
 	s.open[digest(cookie)] = &session{
-		person: person, csrf: token(), seal: seal, limit: rate.NewLimiter(rate.Every(pageEvery), pageBurst), created: now, used: now,
+		person: person, issuer: by, csrf: token(), seal: seal, limit: rate.NewLimiter(rate.Every(pageEvery), pageBurst), created: now, used: now,
 	}
 	return cookie, nil
 }

@@ -29,7 +29,7 @@ func TestSimulatedStories(t *testing.T) {
 	}
 	simulated := buildCountersign(t, "-tags", "simclock")
 	commands := storyCommands()
-	commands["slots"], commands["public"] = cmdSlots, cmdPublic
+	commands["slots"], commands["public"], commands["own-clock"] = cmdSlots, cmdPublic, cmdOwnClock
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "simulated"),
 		RequireExplicitExec: true,
@@ -176,6 +176,27 @@ func cmdPublic(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	ts.Check(until(ctx, look))
 	fmt.Fprintf(ts.Stdout(), "the public sees %d leaves of %s\n", size, args[0])
+}
+
+// cmdOwnClock: "own-clock PART DURATION" gives a part a clock of its own from its next start on, so far ahead of everybody's (behind, with a
+// minus), or sets the one that it has.
+func cmdOwnClock(ts *testscript.TestScript, neg bool, args []string) {
+	s := storyOf(ts)
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: own-clock PART DURATION")
+	}
+	parts, err := s.parts(args[:1])
+	ts.Check(err)
+	by, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	text, err := os.ReadFile(s.env.Getenv(simulatedClock))
+	ts.Check(err)
+	shared, err := time.ParseDuration(strings.TrimSpace(string(text)))
+	ts.Check(err)
+	file := filepath.Join(s.env.WorkDir, "clock-"+args[0])
+	ts.Check(os.WriteFile(file+".new", []byte((shared+by).String()+"\n"), 0o600))
+	ts.Check(os.Rename(file+".new", file)) // the part sees the old time or the new one
+	parts[0].env = []string{simulatedClock + "=" + file}
 }
 
 // publicSize reads the checkpoint that anybody may read.

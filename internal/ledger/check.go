@@ -43,6 +43,8 @@ type Report struct {
 	Reservations int       `json:"reservations"`
 	Intents      int       `json:"intents"` // open
 	Problems     []Problem `json:"problems"`
+
+	Overdue []OverdueMonth `json:"overdue,omitempty"` // months that are over and wait for the gateway to destroy their records
 }
 
 // Broken reports whether something is wrong that could not be, or was not, repaired.
@@ -71,6 +73,9 @@ type checker struct {
 	recent  map[countersign.ExchangeID]*EntryRow // provider's, young enough to be replayed
 	missing []*Claim
 	stale   []countersign.ExchangeID
+
+	months   map[Month]*ending
+	returned []Month // whose keys are here, though they were destroyed
 }
 
 // Check reads a store whole: every leaf in order, every full tile against them, every kept checkpoint against the root at its size and
@@ -93,6 +98,7 @@ func Check(ctx context.Context, cfg CheckConfig) (*Report, error) {
 	if err := c.leaves(ctx); err != nil {
 		return nil, err
 	}
+	c.expired()
 	if err := c.claims(ctx); err != nil {
 		return nil, err
 	}
@@ -235,6 +241,7 @@ func (c *checker) entry(row *EntryRow) {
 		c.inception(row)
 	}
 	c.owed(row)
+	c.ends(row, leaf)
 	if row.Expires == 0 || c.cfg.MonthKeys == "" {
 		return
 	}

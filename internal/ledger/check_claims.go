@@ -170,6 +170,9 @@ func (c *checker) repair(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.destroyReturned(); err != nil {
+		return err
+	}
 	for i := range c.report.Problems {
 		c.report.Problems[i].Repaired = c.report.Problems[i].Derived
 	}

@@ -486,3 +486,63 @@ func TestLatecomersAreEmptied(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+// A check knows what has ended from what was lost, and names what should have ended.
+func TestCheckKnowsTheEndFromALoss(t *testing.T) {
+	m := begin(t)
+	m.open()
+	month := m.month()
+	first, _ := m.ending(aDay)
+	m.ending(aDay)
+	long, _ := m.ending(70 * aDay)
+	look := func(repair bool) *ledger.Report {
+		t.Helper()
+		r, err := ledger.Check(t.Context(), ledger.CheckConfig{Store: m.store, Origin: origin, VKey: vkeyOf(t, m.key), MonthKeys: m.dir, Repair: repair,
+			Claims: &ledger.Claims{Reader: m.store, Now: m.clock.Now()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := look(false); r.Broken() || len(r.Overdue) != 0 {
+		t.Fatalf("%+v", r)
+	}
+	m.pass(month)
+	want := ledger.OverdueMonth{Month: month, Rows: 2, First: first.Index}
+	if r := look(false); r.Broken() || len(r.Overdue) != 1 || r.Overdue[0] != want {
+		t.Fatalf("%+v", r)
+	}
+	m.clock.advance(countersign.DestructionWithin)
+	want.Late = true
+	if r := look(false); len(r.Overdue) != 1 || r.Overdue[0] != want {
+		t.Fatalf("%+v", r)
+	}
+	key, err := os.ReadFile(keyFile(m, month))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.log.Expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := look(false); r.Broken() || len(r.Overdue) != 0 || r.Destroyed != 2 {
+		t.Fatalf("%+v", r)
+	}
+	if err := os.WriteFile(keyFile(m, month), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := look(true); len(r.Problems) != 1 || !r.Problems[0].Repaired || r.Problems[0].Where != "key "+month.String() {
+		t.Fatalf("%+v", r)
+	}
+	gone(t, keyFile(m, month))
+	m.shut()
+	tamper(t, m, fmt.Sprintf("UPDATE entries SET record = NULL, tag = NULL, exchange = NULL WHERE idx = %d", long.Index))
+	m.connect(false)
+	if r := look(true); len(r.Problems) != 1 || !r.Broken() || r.Problems[0].Where != fmt.Sprintf("record %d", long.Index) {
+		t.Fatalf("%+v", r)
+	}
+	// A leaf that claims a destruction which the store does not show.
+	tamper(t, m, fmt.Sprintf("UPDATE entries SET expires = expires + 1 WHERE idx = %d", first.Index))
+	if r := look(false); len(r.Problems) < 2 || !r.Broken() {
+		t.Fatalf("%+v", r)
+	}
+}

@@ -51,6 +51,7 @@ type Policy struct {
 	overseers  map[countersign.MemberID]bool
 	portals    map[countersign.MemberID]bool
 	entities   types.EntityMap // for rules
+	rulings    rulings
 }
 
 type route struct {
@@ -104,6 +105,7 @@ type grantField struct {
 
 type service struct {
 	id         countersign.ServiceID
+	ref        string // how a reason names it
 	personal   bool
 	answer     bool // the subject stands in the answer
 	scheme     countersign.SchemeName
@@ -293,7 +295,7 @@ func (b *builder) service(s *countersign.Service) {
 		b.bad("service %s: its subsystem is not listed", ref)
 	}
 	v := &service{
-		id: s.ID, personal: s.Subject.From != countersign.SubjectNone, answer: s.Subject.From == countersign.SubjectInAnswer, scheme: s.Subject.Scheme,
+		id: s.ID, ref: "service " + s.ID.String(), personal: s.Subject.From != countersign.SubjectNone, answer: s.Subject.From == countersign.SubjectInAnswer, scheme: s.Subject.Scheme,
 		disabled: s.Disabled, assessed: s.Assessment != nil && !s.Assessment.IsZero(), fields: map[countersign.FieldPath]field{},
 		grants: map[countersign.PurposeCode][]*grant{}, rules: map[countersign.PurposeCode][]*rule{},
 	}

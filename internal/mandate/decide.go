@@ -117,7 +117,7 @@ func (p *Policy) statedPurpose(q *Question, d *Decision) *purpose {
 // state refuses a service that is out of use, not assessed, or that should never have been.
 func (s *service) state(d *Decision) {
 	d.Personal = s.personal
-	ref := "service " + s.id.String()
+	ref := s.ref
 	if s.never != "" {
 		// A56: with any authority.
 		d.refuse(countersign.CodeNeverExchanged, "category "+string(s.never), "the category "+string(s.never)+" is never exchanged, on any authority")
@@ -136,7 +136,7 @@ func (s *service) state(d *Decision) {
 
 // subject refuses a question without its person, with a person where none belongs, and an official's question about themselves.
 func (p *Policy) subject(q *Question, s *service, d *Decision) {
-	ref := "service " + s.id.String()
+	ref := s.ref
 	switch {
 	case !s.personal:
 		if !q.Subject.IsZero() {
@@ -219,14 +219,17 @@ func (s *service) granted(q *Question, d *Decision) []*grant {
 			mine = append(mine, g)
 		}
 	}
-	ref := "service " + s.id.String() + ", grant for " + string(q.Purpose)
+	if len(mine) > 0 {
+		return mine
+	}
+	ref := s.ref + ", grant for " + string(q.Purpose)
 	switch {
 	case !client:
 		d.refuse(countersign.CodeAccessDenied, ref, "the service's owner grants this client nothing for the purpose "+string(q.Purpose))
-	case len(mine) == 0:
+	default:
 		d.refuse(countersign.CodeAccessDenied, ref, "the grant for the purpose "+string(q.Purpose)+" does not cover this method")
 	}
-	return mine
+	return nil
 }
 
 // release works out which fields may leave under the authority, and says why the others may not.
@@ -276,7 +279,7 @@ func (s *service) release(q *Question, grants []*grant, a authority, d *Decision
 		}
 		return
 	}
-	ref := "service " + s.id.String() + ", grant for " + string(q.Purpose)
+	ref := s.ref + ", grant for " + string(q.Purpose)
 	switch {
 	case needed != 0:
 		d.refuse(countersign.CodeNoMandate, ref, "what the purpose "+string(q.Purpose)+" may see here needs "+needed.String())

@@ -2,7 +2,6 @@ package mandate
 
 import (
 	"iter"
-	"strings"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -227,38 +226,20 @@ func (p *Policy) forbid(q *Question, v *service, d *Decision) {
 	if len(rules) == 0 {
 		return
 	}
-	_, diag := cedar.Authorize(rules, p.entities, v.request(q, d))
-	for _, e := range diag.Errors {
-		id := string(e.PolicyID)
+	as := circumstancesOf(q, d)
+	ruled, ok := p.rulings.get(as)
+	if !ok {
+		_, diag := cedar.Authorize(rules, p.entities, as.request(d.Categories))
+		ruled = rulingOf(diag)
+		p.rulings.put(as, ruled)
+	}
+	for _, id := range ruled.failed {
 		d.Rules = append(d.Rules, id)
 		d.refuse(countersign.CodeForbiddenRule, "rule "+id, "the rule "+id+" cannot be evaluated for this question, which therefore is refused")
 	}
-	for _, r := range diag.Reasons {
-		id := string(r.PolicyID)
+	for _, id := range ruled.forbids {
 		d.Rules = append(d.Rules, id)
 		d.refuse(countersign.CodeForbiddenRule, "rule "+id, "the rule "+id+" of the federation forbids this")
-	}
-}
-
-func (s *service) request(q *Question, d *Decision) cedar.Request {
-	categories := make([]types.Value, len(d.Categories))
-	for i, c := range d.Categories {
-		categories[i] = types.String(c)
-	}
-	at := q.At.UTC()
-	weekday := (int64(at.Weekday())+6)%7 + 1 // time.Sunday is 0
-	return cedar.Request{
-		Principal: types.NewEntityUID(typeSubsystem, types.String(q.Consumer.String())),
-		Action:    askAction,
-		Resource:  types.NewEntityUID(typeService, types.String(q.Service.String())),
-		Context: types.NewRecord(types.RecordMap{
-			"purpose": types.String(q.Purpose), "basis": types.String(q.Basis), "class": types.String(d.Class),
-			"categories": types.NewSet(categories...), "special": types.Boolean(d.Special), "personal": types.Boolean(d.Personal),
-			"mandate": types.String(d.Mandate.Kind.String()), "method": types.String(q.Method),
-			"assurance": types.Long(q.Official.Assurance), "role": types.String(strings.TrimSpace(q.Official.Role)),
-			"standing": types.Boolean(q.Standing), "caseGiven": types.Boolean(q.Case != ""), "represented": types.Boolean(len(q.OnBehalfOf) > 0),
-			"hour": types.Long(at.Hour()), "weekday": types.Long(weekday),
-		}),
 	}
 }
 

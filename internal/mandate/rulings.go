@@ -1,6 +1,7 @@
 package mandate
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 
@@ -18,7 +19,7 @@ type circumstances struct {
 	purpose     countersign.PurposeCode
 	basis       countersign.BasisCode
 	class       countersign.Class
-	categories  string // codes joined by commas, which no code has
+	categories  string // codes, each after its length
 	special     bool
 	personal    bool
 	mandate     countersign.MandateKind
@@ -41,15 +42,10 @@ func circumstancesOf(q *Question, d *Decision) circumstances {
 		standing: q.Standing, caseGiven: q.Case != "", represented: len(q.OnBehalfOf) > 0,
 		hour: at.Hour(), weekday: (int(at.Weekday())+6)%7 + 1, // time.Sunday is 0
 	}
-	if len(d.Categories) == 1 {
-		as.categories = string(d.Categories[0])
-		return as
-	}
 	var b strings.Builder
-	for i, c := range d.Categories {
-		if i > 0 {
-			b.WriteByte(',')
-		}
+	for _, c := range d.Categories {
+		b.WriteString(strconv.Itoa(len(c)))
+		b.WriteByte(':')
 		b.WriteString(string(c))
 	}
 	as.categories = b.String()

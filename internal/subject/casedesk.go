@@ -82,6 +82,9 @@ func (d *CaseDesk) serve(r *http.Request) (any, error) {
 	if gw == nil {
 		return nil, countersign.Refuse(countersign.CodeUnauthenticated, "the key of this connection belongs to no gateway of the directory")
 	}
+	if err := d.cases.Tick(r.Context()); err != nil { // members see the clock as it is
+		return nil, err
+	}
 	body := slices.Contains(gw.member.Roles, countersign.RoleOverseer)
 	number := CaseNumber(r.PathValue("number"))
 	switch {

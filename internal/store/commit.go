@@ -17,8 +17,8 @@ var errEOF = io.EOF
 
 // Commit implements ledger.Store.
 //
-// In WAL mode each commit appends to one file, and a commit that waits for the disk (synchronous=FULL) makes every earlier one durable
-// with it; one that does not wait (synchronous=NORMAL) survives kill -9 all the same.
+// Each commit appends to one file, and a commit that waits for the disk makes every earlier one durable with it; one that does not wait survives
+// kill -9 all the same.
 func (s *SQLite) Commit(ctx context.Context, b *ledger.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,37 +26,13 @@ func (s *SQLite) Commit(ctx context.Context, b *ledger.Batch) error {
 	if err != nil {
 		return err
 	}
-	err = w.conn.Raw(func(any) error {
-		if err := w.setSynchronous(b.Durable); err != nil {
-			return err
-		}
-		return w.transact(func() error { return s.apply(w, b) })
-	})
+	err = s.run(w, b.Durable, func() error { return s.apply(w, b) })
 	if err != nil {
 		s.budgets, s.months = newBudgetCache(), nil
 		return errors.Join(refuse(err, "committing"), s.dropWriter())
 	}
 	s.budgets.settle()
 	s.maintain(w)
-	return nil
-}
-
-func (w *writer) setSynchronous(full bool) error {
-	if w.synchronous == full {
-		return nil
-	}
-	ex, ok := w.dc.(driver.ExecerContext)
-	if !ok {
-		return errDriver
-	}
-	mode := "PRAGMA synchronous = NORMAL"
-	if full {
-		mode = "PRAGMA synchronous = FULL"
-	}
-	if _, err := ex.ExecContext(context.Background(), mode, nil); err != nil {
-		return fmt.Errorf("%s: %w", mode, err)
-	}
-	w.synchronous = full
 	return nil
 }
 

@@ -139,7 +139,7 @@ func (s *SQLite) Empty(ctx context.Context, month ledger.Month, limit int) (m le
 		return m, err
 	}
 	err = w.conn.Raw(func(any) error {
-		if err := errors.Join(w.setSynchronous(false), w.pragma("PRAGMA secure_delete = FAST")); err != nil {
+		if err := w.pragma("PRAGMA secure_delete = FAST"); err != nil {
 			return err
 		}
 		delete(s.months, month) // a row that comes after all is accounted for anew

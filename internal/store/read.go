@@ -66,12 +66,7 @@ func (s *SQLite) update(ctx context.Context, durable bool, f func(w *writer) err
 	if err != nil {
 		return err
 	}
-	err = w.conn.Raw(func(any) error {
-		if err := w.setSynchronous(durable); err != nil {
-			return err
-		}
-		return w.transact(func() error { return f(w) })
-	})
+	err = s.run(w, durable, func() error { return f(w) })
 	if err != nil {
 		return errors.Join(refuse(err, "updating"), s.dropWriter())
 	}
@@ -279,18 +274,13 @@ func (s *SQLite) Prune(ctx context.Context, before time.Time) (p ledger.Pruned, 
 	if err != nil {
 		return p, err
 	}
-	err = w.conn.Raw(func(any) error {
-		if err := w.setSynchronous(false); err != nil {
-			return err
+	err = s.run(w, false, func() (err error) {
+		if s.sweep.budgetsNext {
+			p, err = s.pruneBudgets(w, before)
+		} else {
+			p, err = s.pruneReservations(w, before)
 		}
-		return w.transact(func() (err error) {
-			if s.sweep.budgetsNext {
-				p, err = s.pruneBudgets(w, before)
-			} else {
-				p, err = s.pruneReservations(w, before)
-			}
-			return err
-		})
+		return err
 	})
 	if err != nil {
 		return p, errors.Join(refuse(err, "pruning"), s.dropWriter())

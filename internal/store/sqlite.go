@@ -48,6 +48,7 @@ type SQLite struct {
 
 	mu      sync.Mutex // held by Commit, Prune and the other writers
 	raw     *writer    // nil after an error: made anew by the next writer
+	torn    bool       // a sync of the write-ahead log failed: see mend
 	budgets *budgetCache
 	months  map[ledger.Month]uint64 // how far the account of each month reaches; of what is stored
 	sweep   sweep
@@ -105,13 +106,14 @@ func OpenSQLite(ctx context.Context, path string, o Options) (_ *SQLite, err err
 }
 
 func (s *SQLite) dsn(more ...string) string {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "cache_size(-16384)"}, more...)}
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "cache_size(-3072)"}, more...)}
 	return (&url.URL{Scheme: "file", Path: s.path, RawQuery: q.Encode()}).String()
 }
 
 func (s *SQLite) connect(ctx context.Context) (err error) {
 	// wal_autocheckpoint(0): moving the write-ahead log into the database is not to stop a commit. See maintain.
-	s.write, err = sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)"))
+	// synchronous(NORMAL): a commit that must be durable is made so by run.
+	s.write, err = sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)"))
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
@@ -191,9 +193,9 @@ func (s *SQLite) closeAll() error {
 // writer is the writing connection with its prepared statements, used beneath database/sql, which costs more than SQLite itself on
 // small statements.
 type writer struct {
-	conn        *sql.Conn
-	dc          driver.Conn
-	synchronous bool // the connection waits for the disk at each commit
+	conn *sql.Conn
+	dc   driver.Conn
+	wal  *os.File
 	statements
 	kept []*statement // those that live as long as the connection
 }
@@ -284,19 +286,29 @@ func (s *SQLite) writerLocked(ctx context.Context) (*writer, error) {
 	if err != nil {
 		return nil, refuse(err, "connecting to the store")
 	}
-	w := &writer{conn: conn, synchronous: true}
+	w := &writer{conn: conn}
 	err = conn.Raw(func(c any) error {
 		dc, ok := c.(driver.Conn)
 		if !ok {
 			return errDriver
 		}
 		w.dc = dc
-		return w.prepareAll()
+		if err := w.prepareAll(); err != nil {
+			return err
+		}
+		if w.wal, err = openWAL(s.path); err != nil {
+			return err
+		}
+		if s.torn {
+			return w.mend()
+		}
+		return nil
 	})
-	if err != nil {
-		return nil, errors.Join(refuse(err, "preparing the store's statements"), conn.Close())
-	}
 	s.raw = w
+	if err != nil {
+		return nil, errors.Join(refuse(err, "preparing the store's writer"), s.dropWriter())
+	}
+	s.torn = false
 	return w, nil
 }
 
@@ -347,6 +359,9 @@ func (s *SQLite) dropWriter() error {
 	})
 	if errors.Is(err, driver.ErrBadConn) {
 		err = nil
+	}
+	if w.wal != nil {
+		err = errors.Join(err, w.wal.Close())
 	}
 	return errors.Join(err, ignoreDone(w.conn.Close()))
 }

@@ -280,6 +280,15 @@ func ParseExchangeID(text string) (ExchangeID, error) {
 	return id, nil
 }
 
+// Time is when the exchange began by the clock of the gateway that made its identifier: UUID version 7 opens with milliseconds since 1970.
+func (e ExchangeID) Time() time.Time {
+	var ms int64
+	for _, b := range e[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms)
+}
+
 // MarshalText writes the UUID form.
 func (e ExchangeID) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 

@@ -135,21 +135,22 @@ func (m *middle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	c := capture{method: r.Method, target: r.RequestURI, header: r.Header.Clone(), body: body}
-	m.mu.Lock()
-	deeds := m.deeds
-	m.mu.Unlock()
+	asks := strings.HasPrefix(c.target, exchange.PathStatus)
+	deeds := m.deedsTo(asks)
 	for _, d := range deeds {
+		if d.what == "hold" {
+			m.capture(c)
+			panic(http.ErrAbortHandler)
+		}
 		d.toRequest(&c)
 	}
 	res, err := m.pass(c)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	if res.header.Get(headerAnswerTest) != "" {
+	if res.header.Get(headerAnswerTest) != "" && !asks {
 		c.receipt = res.header.Get(exchange.HeaderReceipt)
-		m.mu.Lock()
-		m.captured = append(m.captured, c)
-		m.mu.Unlock()
+		m.capture(c)
 	}
 	for _, d := range deeds {
 		if err := d.toResponse(m, res); err != nil {
@@ -168,6 +169,25 @@ func (m *middle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}
+}
+
+// deedsTo are the deeds to one message: those to what a consumer asks about the end of an exchange begin with "status-", and all others are to
+// questions.
+func (m *middle) deedsTo(status bool) (out []deed) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.deeds {
+		if what, of := strings.CutPrefix(d.what, "status-"); of == status {
+			out = append(out, deed{what, d.args})
+		}
+	}
+	return out
+}
+
+func (m *middle) capture(c capture) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.captured = append(m.captured, c)
 }
 
 const headerAnswerTest = "Countersign-Answer"
@@ -236,6 +256,8 @@ func (d deed) toResponse(m *middle, p *passed) error {
 		return m.sign(p)
 	case "sign":
 		return m.sign(p)
+	case "lose":
+		panic(http.ErrAbortHandler)
 	}
 	return nil
 }

@@ -184,16 +184,22 @@ func TestCutStreamsAreNotTakenForWhole(t *testing.T) {
 				t.Errorf("after %d more bytes the client was told %v", n, err)
 			}
 			id := res.Header.Get(xroad.HeaderRequestID)
-			if k := awaitKinds(t, d, law.POP, id, 2); !slices.Equal(k, []string{"completion not-accepted", "release received"}) {
-				t.Errorf("the consumer's log holds %q", k)
-			}
 			if err := f.part(killed).start(f.self); err != nil {
 				t.Fatal(err)
 			}
 			if err := f.part(killed).await(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if k := kinds(t, d, law.MUN, id); !slices.Equal(k, []string{"release released"}) {
+			// What became of the stream its provider tells, so that the consumer closes it when the provider is there.
+			if k := awaitKinds(t, d, law.POP, id, 2); !slices.Equal(k, []string{"completion not-accepted", "release received"}) {
+				t.Errorf("the consumer's log holds %q", k)
+			}
+			// A provider that lives on records that its stream broke off; one that died has its beginning alone.
+			want := []string{"completion failed", "release released"}
+			if killed == "gateway-mun" {
+				want = want[1:]
+			}
+			if k := kinds(t, d, law.MUN, id); !slices.Equal(k, want) {
 				t.Errorf("the provider's log holds %q", k)
 			}
 			if n := len(do(t, d, nil, 0, law.POP, "MUN/opendata/parcels?bytes=1000", "-").Header.Get("Countersign-Receipt")); n == 0 {

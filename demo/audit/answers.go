@@ -22,7 +22,8 @@ type Answer struct {
 	Error    string                  `json:"error,omitempty"` // X-Road-Error
 	Code     countersign.Code        `json:"code,omitempty"`  // Countersign-Error
 	Receipt  string                  `json:"receipt,omitempty"`
-	Body     countersign.Digest      `json:"body"` // SHA-256 of the body as it came
+	Pending  bool                    `json:"pending,omitempty"` // Countersign-Status: what became of the question was not known yet
+	Body     countersign.Digest      `json:"body"`              // SHA-256 of the body as it came
 }
 
 // Line is one line of an answers file: an answer, or a checkpoint that the client saw at that time.

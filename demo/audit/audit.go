@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -118,6 +119,8 @@ func (j *judging) answer(a *Answer) {
 	case a.Receipt == "" && a.untaken():
 		j.Untaken++
 		return
+	case a.Receipt == "" && a.Pending && a.Error != "":
+		a = j.later(a)
 	}
 	l, promise, raw, err := j.promised(a)
 	if err != nil {
@@ -154,6 +157,17 @@ func (j *judging) answer(a *Answer) {
 		j.AnswersWithoutRecord++
 		j.problem("%s: %s", a.name(), err)
 	}
+}
+
+// later gives an answer without data, whose end was not known yet, the receipt that its client has fetched since.
+func (j *judging) later(a *Answer) *Answer {
+	r := j.evidence.Receipts[a.Exchange]
+	if r == nil {
+		return a
+	}
+	told := *a
+	told.Receipt = ":" + base64.StdEncoding.EncodeToString(r.Promise) + ":, :" + base64.StdEncoding.EncodeToString(r.Signature) + ":"
+	return &told
 }
 
 func (a *Answer) name() string {
@@ -275,34 +289,18 @@ func (j *judging) grown(l *Log, text string) error {
 	return l.checkRoot(cp)
 }
 
-// route is what a public reader knows of an unpaired record.
-type route struct {
-	consumer, service string
-	purpose           countersign.PurposeCode
-}
-
-// closed checks that every record of a provider is closed in its consumer's log: by the same statement, or where a crash or a lost network kept
-// the answer away, by the consumer's word alone that it accepted none.
+// closed checks that every record of a provider is closed in its consumer's log by the same statement, also where a crash or a lost network kept the
+// answer away: the consumer then has it from the provider how the exchange ended.
 //
 // LAW: guarantee 5: the consumer closes each of its intents with received, refused or not accepted.
 func (j *judging) closed() {
-	open, alone := map[route]int{}, map[route]int{}
 	j.each(countersign.SideProvider, func(l *Log, leaf *countersign.Leaf, consumer, _ countersign.MemberID) {
-		if !j.has(consumer, countersign.SideConsumer, leaf, 0) && !j.several(leaf) {
-			open[routeOf(leaf)]++
+		if j.has(consumer, countersign.SideConsumer, leaf, 0) || j.several(leaf) {
+			return
 		}
+		j.RecordsLost++
+		j.problem("%s: it has a record of %s for %s that is not closed in its consumer's log", l.Origin, leaf.Service, leaf.Purpose)
 	})
-	j.each(countersign.SideConsumer, func(_ *Log, leaf *countersign.Leaf, _, provider countersign.MemberID) {
-		if leaf.Outcome == countersign.OutcomeNotAccepted && !j.has(provider, countersign.SideProvider, leaf, 0) {
-			alone[routeOf(leaf)]++
-		}
-	})
-	for r, n := range open {
-		if n -= alone[r]; n > 0 {
-			j.RecordsLost += n
-			j.problem("%s: %d records of %s for %s are not closed in its log", r.consumer, n, r.service, r.purpose)
-		}
-	}
 }
 
 // answered checks that every answer that a consumer accepted stands in its provider's log.
@@ -315,8 +313,6 @@ func (j *judging) answered() {
 		j.problem("%s: it has received an answer of %s of which its provider's log has no record", l.Origin, leaf.Service)
 	})
 }
-
-func routeOf(leaf *countersign.Leaf) route { return route{leaf.Consumer, leaf.Service, leaf.Purpose} }
 
 // several reports a service whose answers may name several people: each has a record of their own, and only one of them is paired.
 func (j *judging) several(leaf *countersign.Leaf) bool {

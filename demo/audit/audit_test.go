@@ -320,6 +320,31 @@ func TestAuditorFindsWhatIsWrong(t *testing.T) {
 			},
 			want: found{4, 2, 4, 0, 1, 0, 0},
 		},
+		"an answer with data that says its end is not known": {
+			spoil: func(w *world) {
+				w.mend = func(e *Evidence) { e.Answers[0].Receipt, e.Answers[0].Pending = "", true }
+			},
+			want: found{3, 2, 3, 0, 1, 0, 0},
+		},
+		"a refusal whose receipt came later": {
+			spoil: func(w *world) {
+				w.mend = func(e *Evidence) {
+					a := e.Answers[slices.IndexFunc(e.Answers, func(a *Answer) bool { return a.Error != "" })]
+					a.Receipt, a.Pending = "", true
+				}
+			},
+			want: found{4, 2, 4, 0, 0, 0, 0},
+		},
+		"a refusal whose receipt never came": {
+			spoil: func(w *world) {
+				w.mend = func(e *Evidence) {
+					a := e.Answers[slices.IndexFunc(e.Answers, func(a *Answer) bool { return a.Error != "" })]
+					a.Receipt, a.Pending = "", true
+					delete(e.Receipts, a.Exchange)
+				}
+			},
+			want: found{3, 1, 3, 0, 1, 0, 0},
+		},
 		"an answer without a receipt": {
 			spoil: func(w *world) { w.mend = func(e *Evidence) { e.Answers[0].Receipt = "" } },
 			want:  found{3, 2, 3, 0, 1, 0, 0},
@@ -376,7 +401,7 @@ func TestAuditorFindsWhatIsWrong(t *testing.T) {
 				w.consumer.leaves[len(w.consumer.leaves)-1] = alone.Encode()
 				w.mend = func(e *Evidence) { e.Answers = e.Answers[:4] }
 			},
-			want: found{4, 2, 4, 0, 0, 0, 0},
+			want: found{4, 2, 4, 0, 0, 1, 0},
 		},
 		"an accepted answer that its provider forgot": {
 			spoil: func(w *world) {

@@ -225,7 +225,7 @@ func (p *Play) question(ctx context.Context, q *question) (*received, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.result.Asked++
-	if got.Receipt != "" {
+	if got.Receipt != "" || got.Pending {
 		p.result.Exchanges = append(p.result.Exchanges, Exchange{ID: got.Exchange, From: q.from})
 	}
 	switch why := q.want.surprise(got); {

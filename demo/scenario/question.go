@@ -22,6 +22,7 @@ const (
 	headerPurpose = "Countersign-Purpose"
 	headerBasis   = "Countersign-Legal-Basis"
 	headerReceipt = "Countersign-Receipt"
+	headerStatus  = "Countersign-Status"
 )
 
 // question is one request of an agency's system, and what must come of it.
@@ -130,7 +131,7 @@ func (q *question) ask(ctx context.Context, client *http.Client, site Site) (*re
 	out.body, out.Body = body, sha256.Sum256(body)
 	out.Exchange, out.Status = res.Header.Get(xroad.HeaderRequestID), res.StatusCode
 	out.Error, out.Code = res.Header.Get(xroad.HeaderError), countersign.Code(res.Header.Get(xroad.HeaderCountersignError))
-	out.Receipt = res.Header.Get(headerReceipt)
+	out.Receipt, out.Pending = res.Header.Get(headerReceipt), res.Header.Get(headerStatus) == "pending"
 	return out, nil
 }
 

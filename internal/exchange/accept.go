@@ -34,21 +34,25 @@ type received struct {
 //
 // LAW: guarantee 5: the consumer drops an answer without a valid receipt (A38).
 func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, rules *rulebook, q *question, gw *federation.Gateway, res *http.Response) {
+	drop := func(why error) {
+		_ = res.Body.Close() // what comes no more is no longer sent either
+		c.notAccepted(ctx, w, r, rules, q, gw, why)
+	}
 	if res.Header.Get(headerAnswer) == "" {
-		c.notAccepted(ctx, w, r, rules, q, unsigned(res))
+		drop(unsigned(res))
 		return
 	}
 	a, err := c.verify(q, gw, res)
 	if err != nil {
-		c.notAccepted(ctx, w, r, rules, q, err)
+		drop(err)
 		return
 	}
 	if a.Streamed {
-		c.relay(ctx, w, r, q, gw, a, res)
+		c.relay(ctx, w, r, q, gw, a, res, drop)
 		return
 	}
 	if a.body, err = readAnswer(res, q.method); err != nil {
-		c.notAccepted(ctx, w, r, rules, q, err)
+		drop(err)
 		return
 	}
 	if err := c.checkContent(rules, q, gw, a, res.Header); err != nil {
@@ -56,7 +60,7 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 			c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err))
 			return
 		}
-		c.notAccepted(ctx, w, r, rules, q, err)
+		drop(err)
 		return
 	}
 	outcome := countersign.OutcomeReceived
@@ -69,12 +73,12 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if outcome == countersign.OutcomeReceived {
 		leaf := countersign.ExchangeLeaf(a.statement, countersign.SideConsumer, outcome, a.commitment)
 		if err := c.openReview(ctx, q, a.Mandate.Kind, leaf); err != nil {
-			c.fail(w, r, q.id, err)
+			c.undecided(w, r, q, err)
 			return
 		}
 	}
-	if _, err := c.close(ctx, q, a.closing(outcome, nil)); err != nil {
-		c.fail(w, r, q.id, err)
+	if _, err := c.close(ctx, q.id, a.closing(outcome, nil)); err != nil {
+		c.undecided(w, r, q, err)
 		return
 	}
 	c.handOver(w, r, q, a)
@@ -183,17 +187,21 @@ type closing struct {
 	why       error  // for an exchange that was refused or not accepted
 	promise   []byte // the provider's, where its receipt holds
 	signature []byte
+	keepOpen  bool // of a stream's beginning: its end closes the intent
 
 	text       []byte // of the statement, encoded, where it was already
 	commitment countersign.Commitment
 }
 
 func (a *received) closing(outcome countersign.Outcome, why error) closing {
-	return closing{a.statement, a.salt, a.Half, countersign.LeafExchange, outcome, why, a.promise, a.signature, a.text, a.commitment}
+	return closing{
+		statement: a.statement, salt: a.salt, half: a.Half, kind: countersign.LeafExchange, outcome: outcome, why: why,
+		promise: a.promise, signature: a.signature, text: a.text, commitment: a.commitment,
+	}
 }
 
 // close makes the consumer's record of the exchange durable and closes its intent, in one transaction.
-func (c *Consumer) close(ctx context.Context, q *question, end closing) (*ledger.Placed, error) {
+func (c *Consumer) close(ctx context.Context, id countersign.ExchangeID, end closing) (*ledger.Placed, error) {
 	text, commitment := end.text, end.commitment
 	if text == nil {
 		text = end.statement.Encode()
@@ -208,51 +216,62 @@ func (c *Consumer) close(ctx context.Context, q *question, end closing) (*ledger
 		record.Reasons = []countersign.Code{countersign.CodeOf(end.why)}
 	}
 	placed, err := c.Log.Append(ctx, ledger.Entry{
-		Leaf: leaf, Exchange: q.id, Tag: c.tag(end.statement.Subject), Record: record,
-		CloseIntent: end.kind != countersign.LeafRelease || end.outcome == countersign.OutcomeNotAccepted, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
+		Leaf: leaf, Exchange: id, Tag: c.tag(end.statement.Subject), Record: record,
+		CloseIntent: !end.keepOpen, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
 	if err != nil {
-		c.logFailure(ctx, "the consumer's record is not durable: nothing is handed over", q.id.String(), err)
+		c.logFailure(ctx, "the consumer's record is not durable: nothing is handed over", id.String(), err)
 	}
 	c.Metrics.asked(end.outcome)
 	return placed, err
 }
 
-// closeAndFail ends an exchange without an answer, and gives the calling system the receipt of the member's own log for it: a refusal has a
-// record as an answer has, and whoever was refused can prove it. Where the record is not durable, there is no receipt, and that is the error.
+// closeAndFail ends an exchange without an answer. Where the record is not durable, that is the error, and the exchange stays open.
 func (c *Consumer) closeAndFail(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question, end closing) {
-	placed, err := c.close(ctx, q, end)
+	placed, err := c.close(ctx, q.id, end)
 	if err != nil {
-		c.fail(w, r, q.id, err)
+		c.undecided(w, r, q, err)
 		return
 	}
+	c.failOnRecord(w, r, q, placed, end.why)
+}
+
+// failOnRecord gives the calling system the receipt of the member's own log for an exchange without an answer: a refusal has a record as an answer
+// has, and whoever was refused can prove it.
+func (c *Consumer) failOnRecord(w http.ResponseWriter, r *http.Request, q *question, placed *ledger.Placed, why error) {
 	h := w.Header()
 	h[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
 	h[xroad.HeaderRequestID] = []string{q.id.String()} // under which the full receipt is fetched
-	c.fail(w, r, q.id, end.why)
-}
-
-// notAccepted closes the intent of a question whose answer did not come or did not verify, and tells the calling system.
-func (c *Consumer) notAccepted(ctx context.Context, w http.ResponseWriter, r *http.Request, rules *rulebook, q *question, why error) {
-	c.closeAndFail(ctx, w, r, q, c.alone(rules, q, countersign.OutcomeFailed, countersign.OutcomeNotAccepted, why))
+	c.fail(w, r, q.id, why)
 }
 
 // refuseHere records a question that the consumer's gateway itself refuses; no intent is open yet.
 func (c *Consumer) refuseHere(w http.ResponseWriter, r *http.Request, rules *rulebook, q *question, why error) {
 	ctx, cancel := finish(r.Context())
 	defer cancel()
-	c.closeAndFail(ctx, w, r, q, c.alone(rules, q, countersign.OutcomeRefused, countersign.OutcomeRefused, why))
+	end := c.alone(rules, q, countersign.OutcomeRefused, countersign.OutcomeRefused, why)
+	placed, err := c.close(ctx, q.id, end)
+	if err != nil {
+		c.fail(w, r, q.id, err)
+		return
+	}
+	c.failOnRecord(w, r, q, placed, why)
 }
 
 // alone is a statement that only the consumer makes: there is no provider's half, so no other log can pair it.
 func (c *Consumer) alone(rules *rulebook, q *question, said, outcome countersign.Outcome, why error) closing {
+	a := c.lacking(rules, said, why)
+	salt := countersign.JoinSalt(q.opening.Half, a.Half)
+	return closing{statement: q.statement(a, salt, nil), salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: outcome, why: why}
+}
+
+// lacking stands for the part of a provider that said nothing.
+func (c *Consumer) lacking(rules *rulebook, said countersign.Outcome, why error) *answering {
 	code := countersign.CodeOf(why)
 	if code == countersign.CodeInternal {
 		code = "internal"
 	}
-	a := &answering{Outcome: said, Reasons: []countersign.Code{code}, Answered: countersign.MillisOf(c.now()), Directory: rules.view.Version(), Half: randomHalf()}
-	salt := countersign.JoinSalt(q.opening.Half, a.Half)
-	return closing{statement: q.statement(a, salt, nil), salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: outcome, why: why}
+	return &answering{Outcome: said, Reasons: []countersign.Code{code}, Answered: countersign.MillisOf(c.now()), Directory: rules.view.Version(), Half: randomHalf()}
 }
 
 // handOver gives the calling system its answer, or the provider's refusal in the words of X-Road.

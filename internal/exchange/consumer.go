@@ -24,14 +24,15 @@ type Consumer struct {
 	// Declares is the gateway's key, which signs the emergencies that two officials declare. Nil declares none.
 	Declares crypto.Signer
 
-	peers   *peers
-	started time.Time
-	slots   chan struct{}
+	peers     *peers
+	started   time.Time
+	slots     chan struct{}
+	unsettled *unsettled
 }
 
 // NewConsumer makes a consumer over a prepared gateway; dial gives the pinned transport of a provider's gateway.
 func NewConsumer(g *Gateway, auth Authenticate, officials Officials, dial Dial) *Consumer {
-	return &Consumer{Gateway: g, Authenticate: auth, Officials: officials, peers: newPeers(dial), started: g.now(), slots: make(chan struct{}, MaxInFlight)}
+	return &Consumer{Gateway: g, Authenticate: auth, Officials: officials, peers: newPeers(dial), started: g.now(), slots: make(chan struct{}, MaxInFlight), unsettled: newUnsettled()}
 }
 
 // ServeHTTP takes one question from a system of the member and hands the answer over.

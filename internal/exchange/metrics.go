@@ -17,6 +17,7 @@ type Metrics struct {
 	asks     *prometheus.CounterVec
 	untaken  *prometheus.CounterVec
 	duration prometheus.Histogram
+	open     prometheus.Gauge
 }
 
 // NewMetrics makes the counters and registers them.
@@ -27,8 +28,9 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		untaken: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "countersign_untaken_total", Help: "Requests that were nobody's question, by code; only counted, never recorded."}, []string{"code"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "countersign_record_seconds", Help: "From the decision to release to the answer's last byte: record, receipt, signature.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .5, 1, 5}}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "countersign_open_intents", Help: "Questions asked as consumer of which the provider has not said yet what became of them."}),
 	}
-	for _, c := range []prometheus.Collector{m.answers, m.asks, m.untaken, m.duration} {
+	for _, c := range []prometheus.Collector{m.answers, m.asks, m.untaken, m.duration, m.open} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -42,6 +44,8 @@ func (m *Metrics) answered(o countersign.Outcome, took time.Duration) {
 }
 
 func (m *Metrics) asked(o countersign.Outcome) { m.asks.WithLabelValues(o.String()).Inc() }
+
+func (m *Metrics) unsettled(n int) { m.open.Set(float64(n)) }
 
 func (m *Metrics) noise(c countersign.Code) { m.untaken.WithLabelValues(c.String()).Inc() }
 

@@ -24,12 +24,13 @@ type Provider struct {
 	// Cases is the member's own asking side, through which case registers confirm relations. Without one no relation counts.
 	Cases *Consumer
 
-	slots chan struct{}
+	slots    chan struct{}
+	underway underway
 }
 
 // NewProvider makes a provider over a prepared gateway.
 func NewProvider(g *Gateway, registers map[countersign.ServiceID]register.Register) *Provider {
-	return &Provider{Gateway: g, Registers: registers, slots: make(chan struct{}, MaxInFlight)}
+	return &Provider{Gateway: g, Registers: registers, slots: make(chan struct{}, MaxInFlight), underway: underway{by: map[countersign.ExchangeID]countersign.MemberID{}}}
 }
 
 // ServeHTTP answers one signed question. Whoever is not a gateway of the directory, or signs wrongly, gets an unsigned error and is only
@@ -51,6 +52,11 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer q.body.close()
 	ctx, cancel := context.WithTimeout(r.Context(), q.timeout())
 	defer cancel()
+	if !p.underway.begin(q.id, q.head.Client.MemberID) {
+		p.status(ctx, w, q)
+		return
+	}
+	defer p.underway.end(q.id)
 	p.answer(ctx, w, rules, q)
 }
 
@@ -83,7 +89,7 @@ func (p *Provider) admit(r *http.Request) (*rulebook, *question, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := q.opening.checkAsked(p.now()); err != nil {
+	if err := q.opening.checkAsked(p.now(), q.id); err != nil {
 		return nil, nil, err
 	}
 	if err := q.offer(rules); err != nil {
@@ -221,6 +227,11 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 			return
 		}
 		err = reserved
+		// A budget took the whole reservation back. The refusal is this question's answer for ever, also when the budget has room again.
+		if countersign.CodeOf(p.reserve(ctx, q, decision, err)) == countersign.CodeReplay {
+			p.status(ctx, w, q)
+			return
+		}
 	}
 	if err != nil {
 		p.refuse(ctx, w, rules, q, decision, err)

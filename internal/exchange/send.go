@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"countersign.dev/countersign"
@@ -86,9 +87,13 @@ func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook,
 	// From here the exchange goes to its end, also when the calling system has gone: its intent must be closed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), q.timeout()+10*time.Second)
 	defer cancel()
-	res, err := c.call(ctx, gw, out)
+	res, sent, err := c.call(ctx, gw, out)
+	if err != nil && !sent {
+		c.closeAndFail(ctx, w, r, q, c.alone(rules, q, countersign.OutcomeFailed, countersign.OutcomeNotAccepted, err))
+		return
+	}
 	if err != nil {
-		c.notAccepted(ctx, w, r, rules, q, err)
+		c.notAccepted(ctx, w, r, rules, q, gw, err)
 		return
 	}
 	defer res.Body.Close()
@@ -183,28 +188,29 @@ func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw 
 	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(rules.consumerBudgets(q), countersign.SideConsumer), Body: content})
 }
 
-// call sends the request once. A gateway never repeats a request of which a byte may have left: net/http's own retry on a connection that
+// call sends the request once, and reports whether any of it may have left: then only the other gateway knows what became of it. A gateway never repeats a request of which a byte may have left: net/http's own retry on a connection that
 // turns out to be dead is stopped before its second try.
 //
 // SPEC: XROAD-REST, retries: "a gateway never repeats a request once a byte was sent".
-func (c *Consumer) call(ctx context.Context, gw *federation.Gateway, req *http.Request) (*http.Response, error) {
+func (c *Consumer) call(ctx context.Context, gw *federation.Gateway, req *http.Request) (res *http.Response, mayHaveLeft bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	sent := false
+	var connected, sent atomic.Bool
 	trace := &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
-			if sent {
+			connected.Store(true)
+			if sent.Load() {
 				cancel(errRepeat)
 			}
 		},
-		WroteHeaders: func() { sent = true },
+		WroteHeaders: func() { sent.Store(true) },
 	}
-	res, err := c.peers.of(c.Gateway, gw).RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	res, err = c.peers.of(c.Gateway, gw).RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		cancel(nil)
-		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway does not answer")
+		return nil, connected.Load(), countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway does not answer")
 	}
 	res.Body = &cancelling{res.Body, cancel}
-	return res, nil
+	return res, true, nil
 }
 
 var errRepeat = errors.New("the request had been sent once: it is not sent again")

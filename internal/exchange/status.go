@@ -16,41 +16,9 @@ import (
 
 // Paths between gateways beside /r1/.
 const (
-	PathStatus = "/countersign/status/" // + exchange id: what became of an exchange of the asking member
+	PathStatus = "/countersign/status/" // + exchange id: what became of an exchange of the asking member; see Provider.Status
 	PathProof  = "/countersign/proof/"  // + leaf index: a C2SP tlog-proof
 )
-
-// Status serves PathStatus: the provider's part of the statement and the receipt of an exchange, to the member that asked it and to nobody
-// else. The answer's content is never given again.
-func (p *Provider) Status(w http.ResponseWriter, r *http.Request) {
-	err := p.serveStatus(w, r)
-	if err != nil {
-		p.noise(w, r, err)
-	}
-}
-
-func (p *Provider) serveStatus(w http.ResponseWriter, r *http.Request) error {
-	rules, err := p.rulebook()
-	if err != nil {
-		return err
-	}
-	member, _, err := p.peer(rules.view, r)
-	if err != nil {
-		return err
-	}
-	id, err := countersign.ParseExchangeID(r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	stored, st, err := p.recorded(r.Context(), id, countersign.SideProvider)
-	if err != nil {
-		return err
-	}
-	if st.Consumer.MemberID != member {
-		return notRecordedHere()
-	}
-	return p.writeStatus(r.Context(), w, stored, st, http.StatusOK)
-}
 
 func notRecordedHere() error {
 	return countersign.Refuse(countersign.CodeUnknownService, "this gateway has no record of that exchange for the asking member")
@@ -72,7 +40,8 @@ func (g *Gateway) recorded(ctx context.Context, id countersign.ExchangeID, side 
 	return nil, nil, notRecordedHere()
 }
 
-func (p *Provider) writeStatus(ctx context.Context, w http.ResponseWriter, stored *ledger.Stored, st *countersign.Statement, status int) error {
+// tell writes what a provider has on record of an exchange: its part of the statement, and the receipt.
+func (p *Provider) tell(ctx context.Context, h http.Header, stored *ledger.Stored, st *countersign.Statement) error {
 	a := &answering{
 		Outcome: st.Outcome, Reasons: st.Reasons, Fields: st.Fields, Mandate: st.Mandate, Subject: st.Subject,
 		Answered: st.Answered, Half: stored.Record.Half, Directory: st.Directory,
@@ -85,11 +54,9 @@ func (p *Provider) writeStatus(ctx context.Context, w http.ResponseWriter, store
 	if err != nil {
 		return err
 	}
-	h := w.Header()
 	h[headerAnswer] = []string{text}
 	h[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
 	h[headerAnswerDigest] = []string{countersign.Digest(st.Answer).String()}
-	w.WriteHeader(status)
 	return nil
 }
 
@@ -101,7 +68,8 @@ func (p *Provider) status(ctx context.Context, w http.ResponseWriter, q *questio
 	stored, st, err := p.recorded(ctx, q.id, countersign.SideProvider)
 	if err == nil && st.Consumer == q.head.Client {
 		w.Header().Set(xroad.HeaderCountersignError, countersign.CodeReplay.String())
-		if p.writeStatus(ctx, w, stored, st, http.StatusConflict) == nil {
+		if p.tell(ctx, w.Header(), stored, st) == nil {
+			w.WriteHeader(http.StatusConflict)
 			return
 		}
 	}
@@ -194,13 +162,17 @@ func (c *Consumer) buildReceipt(r *http.Request, id countersign.ExchangeID) (*co
 		return nil, err
 	}
 	stored, st, err := c.recorded(r.Context(), id, countersign.SideConsumer)
+	if err != nil && c.unsettled.has(id) {
+		return nil, countersign.Refuse(countersign.CodeBusy, "the provider's gateway has not said yet what became of this exchange: its record and receipt come when it has")
+	}
 	if err != nil {
 		return nil, err
 	}
 	if !may(st.Consumer) {
 		return nil, notRecordedHere()
 	}
-	if len(stored.Record.PeerPromise) == 0 {
+	// Of an answer that was not handed over the calling system holds the own log's promise: this receipt is for the same leaf.
+	if len(stored.Record.PeerPromise) == 0 || stored.Leaf.Outcome == countersign.OutcomeNotAccepted {
 		return c.ownReceipt(r.Context(), stored)
 	}
 	promise, err := countersign.ParsePromise(stored.Record.PeerPromise)
@@ -246,7 +218,7 @@ func (c *Consumer) fetchProof(ctx context.Context, view *federation.View, l *fed
 		if err != nil {
 			return ""
 		}
-		res, err := c.call(ctx, gw, &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1})
+		res, _, err := c.call(ctx, gw, &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1})
 		if err != nil {
 			return ""
 		}

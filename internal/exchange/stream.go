@@ -45,14 +45,16 @@ func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rul
 	h["Trailer"] = []string{"Content-Digest, " + headerTrailerSignature}
 	w.WriteHeader(out.status)
 	digest := sha256.New()
-	if _, err := io.CopyBuffer(io.MultiWriter(w, digest), ans.Body, make([]byte, streamBuffer)); err != nil {
+	_, err = io.CopyBuffer(io.MultiWriter(w, digest), ans.Body, make([]byte, streamBuffer))
+	done, cancel := finish(ctx)
+	defer cancel()
+	if err != nil {
 		p.logFailure(ctx, "a streamed answer broke off", q.id.String(), err)
+		p.brokenOff(done, q, a, salt, d)
 		panic(http.ErrAbortHandler) // no trailer: the consumer sees that the answer is not whole
 	}
 	sum := digest.Sum(nil)
 	content := httpsig.ContentDigest{Algorithm: httpsig.SHA256, Sum: sum}.String()
-	done, cancel := finish(ctx)
-	defer cancel()
 	sig, err := p.Signer.Sign(done, countersign.DomainTrailer, trailerSigned(q.id, content))
 	if err == nil {
 		e := p.entry(q, a, salt, sum, d, countersign.LeafCompletion)
@@ -67,19 +69,29 @@ func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rul
 	p.Metrics.answered(countersign.OutcomeReleased, p.now().Sub(a.Answered.Time()))
 }
 
+// brokenOff puts on record that a stream did not come to its end.
+func (p *Provider) brokenOff(ctx context.Context, q *question, a *answering, salt countersign.Salt, d mandate.Decision) {
+	end := *a
+	end.Outcome, end.Reasons = countersign.OutcomeFailed, []countersign.Code{countersign.CodeNetwork}
+	if _, err := p.Log.Append(ctx, p.entry(q, &end, salt, nil, d, countersign.LeafCompletion)); err != nil {
+		p.logFailure(ctx, "the end of a streamed answer is not on record", q.id.String(), err)
+	}
+	p.Metrics.answered(end.Outcome, p.now().Sub(a.Answered.Time()))
+}
+
 // relay hands a streamed class O answer on as it comes. The provider's release receipt is checked, and the consumer's own release leaf is
 // durable, before the first byte; the digest is checked after the last, and a stream that does not match is broken off, so that no client
 // takes it for whole.
-func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question, gw *federation.Gateway, a *received, res *http.Response) {
+func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question, gw *federation.Gateway, a *received, res *http.Response, drop func(error)) {
 	a.statement = q.statement(a.answering, a.salt, nil)
 	err := c.checkReceipt(gw, a, a.statement, countersign.LeafRelease)
 	if err == nil {
 		begin := a.closing(countersign.OutcomeReceived, nil)
-		begin.kind = countersign.LeafRelease
-		_, err = c.close(ctx, q, begin)
+		begin.kind, begin.keepOpen = countersign.LeafRelease, true
+		_, err = c.close(ctx, q.id, begin)
 	}
 	if err != nil {
-		c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err)) // nothing was handed over
+		drop(err) // nothing was handed over
 		return
 	}
 	h := w.Header()
@@ -98,18 +110,15 @@ func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err == nil {
 		err = c.checkTrailer(q, gw, res, sum)
 	}
-	outcome := countersign.OutcomeReceived
-	if err != nil {
-		outcome = countersign.OutcomeNotAccepted
+	if err == nil {
+		a.statement, a.text = q.statement(a.answering, a.salt, sum), nil
+		end := a.closing(countersign.OutcomeReceived, nil)
+		end.kind = countersign.LeafCompletion
+		_, err = c.close(ctx, q.id, end)
 	}
-	a.statement, a.text = q.statement(a.answering, a.salt, sum), nil
-	end := a.closing(outcome, err)
-	end.kind = countersign.LeafCompletion
-	if _, cerr := c.close(ctx, q, end); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err != nil { // how it ended the provider's log tells: Recover closes the intent as that has it
 		c.logFailure(ctx, "a streamed answer was not accepted", q.id.String(), err)
+		c.unsettled.leave(q.id, err)
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -29,14 +29,15 @@ const (
 	headerAnswer       = "Countersign-Answer"
 	headerStanding     = "Countersign-Standing"
 	headerAnswerDigest = "Countersign-Answer-Digest" // salted, in a status
-
+	headerStatus       = "Countersign-Status"
 )
 
-// profiles are the three kinds of signed message between gateways.
+// profiles are the kinds of signed message between gateways.
 type profiles struct {
 	request  *httpsig.Profile
 	response *httpsig.Profile
 	stream   *httpsig.Profile
+	status   *httpsig.Profile
 }
 
 // newProfiles makes them. The request hash covers verb, path, query, every header that passes and the body; the two digests of the body are
@@ -56,6 +57,9 @@ func newProfiles() (p profiles, err error) {
 			{Name: "countersign-mandate", Optional: true}, {Name: "countersign-standing", Optional: true}}}},
 		{&p.response, httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: append([]httpsig.Component{{Name: "content-digest"}}, common...)}},
 		{&p.stream, httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: common}},
+		{&p.status, httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: []httpsig.Component{
+			{Name: "@status"}, {Name: "countersign-status"}, {Name: "x-road-request-id"},
+			{Name: "countersign-answer", Optional: true}, {Name: "countersign-answer-digest", Optional: true}}}},
 	}
 	for _, s := range specs {
 		if *s.to, err = httpsig.NewProfile(s.spec); err != nil {
@@ -160,11 +164,15 @@ func parseAnyOpening(values []string) (o opening, err error) {
 	return o, nil
 }
 
-// checkAsked holds the consumer's word for its time to the provider's clock. The decision is made as of then: an asker who could choose the time
+// checkAsked holds the consumer's word for its time, and the time in its exchange id, to the provider's clock. The decision is made as of then: an asker who could choose the time
 // could use an authority that has ended.
-func (o opening) checkAsked(now time.Time) error {
+func (o opening) checkAsked(now time.Time, id countersign.ExchangeID) error {
 	if at := o.Asked.Time(); at.After(now.Add(Skew)) || now.Sub(at) > httpsig.Lifetime+Skew {
 		return countersign.Refuse(countersign.CodeClock, "the question was asked at another time than this gateway's clock tells, by more than %s ahead or %s behind: set the clocks right", Skew, httpsig.Lifetime)
+	}
+	// An id is good for as long as its question is: once that time is over nobody need remember it, and it cannot come to life again.
+	if made := id.Time(); made.Sub(o.Asked.Time()).Abs() > Skew {
+		return countersign.Refuse(countersign.CodeClock, "the exchange id was made at another time than the question was asked, by more than %s: make it anew for each question", Skew)
 	}
 	return nil
 }

@@ -347,12 +347,12 @@ func TestAskedIsHeldToTheClock(t *testing.T) {
 		0: true, 5 * time.Second: true, 5 * time.Minute: true, 5*time.Minute + 5*time.Second: true, -5 * time.Second: true,
 		5*time.Minute + 6*time.Second: false, 24 * time.Hour: false, -6 * time.Second: false, -24 * time.Hour: false,
 	} {
-		err := opening{Asked: countersign.MillisOf(now.Add(-ago))}.checkAsked(now)
+		err := opening{Asked: countersign.MillisOf(now.Add(-ago))}.checkAsked(now, countersign.NewExchangeID(now.Add(-ago)))
 		if (err == nil) != good || err != nil && !errors.Is(err, countersign.CodeClock) {
 			t.Errorf("asked %s ago: %v", ago, err)
 		}
 	}
-	if err := (opening{Asked: countersign.MaxMillis}).checkAsked(now); !errors.Is(err, countersign.CodeClock) {
+	if err := (opening{Asked: countersign.MaxMillis}).checkAsked(now, countersign.NewExchangeID(now)); !errors.Is(err, countersign.CodeClock) {
 		t.Errorf("asked in the year 9999: %v", err)
 	}
 }
@@ -420,7 +420,7 @@ func TestProfilesAreDocumented(t *testing.T) {
 	for _, block := range regexp.MustCompile("(?ms)^```\n(\"[^`]+)^```").FindAllStringSubmatch(string(page), -1) {
 		lists = append(lists, strings.Join(strings.Fields(strings.ReplaceAll(block[1], "*", "")), " "))
 	}
-	if len(lists) != 2 {
+	if len(lists) != 3 {
 		t.Fatalf("the protocol has %d lists of components", len(lists))
 	}
 	_, answer, _ := strings.Cut(string(page), "## 10. The signed answer")
@@ -433,7 +433,7 @@ func TestProfilesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := http.Header{}
-	for _, name := range []string{"Content-Digest", headerExchange, headerRequestHash, HeaderPurpose, HeaderBasis, HeaderOfficial, HeaderMandate, headerStanding, headerAnswer, HeaderReceipt, "X-Road-Request-Hash", "X-Road-Request-Id"} {
+	for _, name := range []string{"Content-Digest", headerExchange, headerRequestHash, HeaderPurpose, HeaderBasis, HeaderOfficial, HeaderMandate, headerStanding, headerAnswer, HeaderReceipt, "X-Road-Request-Hash", "X-Road-Request-Id", headerStatus, headerAnswerDigest} {
 		h.Set(name, "v")
 	}
 	for _, c := range []struct {
@@ -444,6 +444,7 @@ func TestProfilesAreDocumented(t *testing.T) {
 	}{
 		{"request", p.request, httpsig.Message{Method: "GET", Path: "/", Header: h}, lists[0]},
 		{"answer", p.response, httpsig.OfResponse(200, h), lists[1]},
+		{"status", p.status, httpsig.OfResponse(200, h), lists[2]},
 		{"streamed answer", p.stream, httpsig.OfResponse(200, h), strings.TrimPrefix(lists[1], `"content-digest" `)},
 	} {
 		prepared, err := c.profile.Prepare(namedSigner{}, c.message, time.Unix(1772366400, 0), "")

@@ -84,19 +84,6 @@ type Report struct {
 	Waiting  int          `json:"waiting"`  // records whose other side may still come
 	Receipts int          `json:"receipts"` // that were held against their logs
 	Findings []Finding    `json:"findings"`
-
-	// Unconfirmed counts records of which the consumer says, by its word alone, that no answer was accepted: a network that failed, or an answer
-	// that was kept and denied. One is nothing; many are worth a question.
-	Unconfirmed []Unconfirmed `json:"unconfirmed,omitempty"`
-}
-
-// Unconfirmed is a number of such records of one consumer, service and purpose.
-type Unconfirmed struct {
-	Log      countersign.LogOrigin   `json:"log"`
-	Consumer string                  `json:"consumer"`
-	Service  string                  `json:"service"`
-	Purpose  countersign.PurposeCode `json:"purpose"`
-	Count    int                     `json:"count"`
 }
 
 // maxFindings bounds a report: a log that is broken everywhere says so soon enough.

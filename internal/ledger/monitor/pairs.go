@@ -75,18 +75,11 @@ func (p *pairing) compare(a, b *entry) {
 	}
 }
 
-// route is what a public reader knows of an unpaired record.
-type route struct {
-	log               *logState
-	consumer, service string
-	purpose           countersign.PurposeCode
-}
-
 // judge tells what should have its other side by now. patience is how long the other side may take.
 //
 // LAW: guarantee 5: the consumer closes each of its intents with received, refused or not accepted.
 func (p *pairing) judge(m *Monitor, r *Report) {
-	lacking, alone := map[route][]*entry{}, map[route]int{}
+	lacking := map[*logState][]*entry{}
 	for _, list := range p.open {
 		for _, e := range list {
 			consumer, service, ok := parties(e.leaf)
@@ -94,51 +87,45 @@ func (p *pairing) judge(m *Monitor, r *Report) {
 				continue
 			}
 			if e.leaf.Side == countersign.SideConsumer {
-				p.consumers(m, r, e, service, alone)
+				p.consumers(m, r, e, service)
 				continue
 			}
 			if mate := m.logOf(consumer); mate != nil && !m.several(e.leaf.Service) {
-				lacking[route{mate, e.leaf.Consumer, e.leaf.Service, e.leaf.Purpose}] = append(lacking[route{mate, e.leaf.Consumer, e.leaf.Service, e.leaf.Purpose}], e)
+				lacking[mate] = append(lacking[mate], e)
 			}
 		}
 	}
-	for at, list := range lacking {
+	for mate, list := range lacking {
 		slices.SortFunc(list, func(a, b *entry) int { return int(int64(a.index) - int64(b.index)) }) //nolint:gosec // indexes of leaves in memory
-		// Where its gateway learned after a crash that the provider had no record yet, the consumer said by itself that it accepted nothing.
-		// Whether it did receive the answer, only its own word tells: the number is shown.
-		n := min(alone[at], len(list))
-		if n > 0 {
-			r.Unconfirmed = append(r.Unconfirmed, Unconfirmed{at.log.cfg.Origin, at.consumer, at.service, at.purpose, n})
-		}
-		for _, e := range list[n:] {
-			if !m.due(e, at.log) {
+		for _, e := range list {
+			if !m.due(e, mate) {
 				r.Waiting++
 				continue
 			}
-			f := about(KindMissingConsumer, at.log, e, "%s has it at leaf %d as %s, and this log lacks it: an intent that was never closed, or a record that was dropped", e.log.cfg.Origin, e.index, e.leaf.Outcome)
+			f := about(KindMissingConsumer, mate, e, "%s has it at leaf %d as %s, and this log lacks it: an intent that was never closed, or a record that was dropped", e.log.cfg.Origin, e.index, e.leaf.Outcome)
 			f.Index = nil // it is the other log's
 			r.find(f)
 		}
 	}
 }
 
-func (p *pairing) consumers(m *Monitor, r *Report, e *entry, provider countersign.MemberID, alone map[route]int) {
-	switch e.leaf.Outcome {
-	case countersign.OutcomeNotAccepted:
-		alone[route{e.log, e.leaf.Consumer, e.leaf.Service, e.leaf.Purpose}]++
-	case countersign.OutcomeReceived:
-		mate := m.logOf(provider)
-		if mate == nil {
-			return
-		}
-		if !m.due(e, mate) {
-			r.Waiting++
-			return
-		}
-		f := about(KindMissingProvider, mate, e, "%s says at leaf %d that it received this answer, and the provider's log has no record of it", e.log.cfg.Origin, e.index)
-		f.Index = nil
-		r.find(f)
+// consumers judges a consumer's leaf that no provider's pairs: of what it says that it did not accept, the provider has told it that there is no
+// record and never will be.
+func (p *pairing) consumers(m *Monitor, r *Report, e *entry, provider countersign.MemberID) {
+	if e.leaf.Outcome != countersign.OutcomeReceived {
+		return
 	}
+	mate := m.logOf(provider)
+	if mate == nil {
+		return
+	}
+	if !m.due(e, mate) {
+		r.Waiting++
+		return
+	}
+	f := about(KindMissingProvider, mate, e, "%s says at leaf %d that it received this answer, and the provider's log has no record of it", e.log.cfg.Origin, e.index)
+	f.Index = nil
+	r.find(f)
 }
 
 // due reports that the other log is far enough to hold the other side.

@@ -46,9 +46,10 @@ type SQLite struct {
 	pool   *sql.DB // readers
 	write  *sql.DB // one connection
 
-	mu      sync.Mutex // held by Commit, Prune and the other writers
-	raw     *writer    // nil after an error: made anew by the next writer
-	torn    bool       // a sync of the write-ahead log failed: see mend
+	mu      sync.Mutex           // held by Commit, Prune and the other writers
+	raw     *writer              // nil after an error: made anew by the next writer
+	torn    bool                 // a sync of the write-ahead log failed: see mend
+	sync    func(*os.File) error // datasync; another in tests of failing disks
 	budgets *budgetCache
 	months  map[ledger.Month]uint64 // how far the account of each month reaches; of what is stored
 	sweep   sweep
@@ -66,7 +67,7 @@ var _ ledger.Store = (*SQLite)(nil)
 // OpenSQLite opens the store in the file path and brings its schema up to date. It refuses a missing file unless Options.Create is
 // set, a file that is another program's database, and a file that another process uses.
 func OpenSQLite(ctx context.Context, path string, o Options) (_ *SQLite, err error) {
-	s := &SQLite{path: path, logger: o.Logger}
+	s := &SQLite{path: path, logger: o.Logger, sync: datasync}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -106,14 +107,16 @@ func OpenSQLite(ctx context.Context, path string, o Options) (_ *SQLite, err err
 }
 
 func (s *SQLite) dsn(more ...string) string {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "cache_size(-3072)"}, more...)}
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)"}, more...)}
 	return (&url.URL{Scheme: "file", Path: s.path, RawQuery: q.Encode()}).String()
 }
 
 func (s *SQLite) connect(ctx context.Context) (err error) {
 	// wal_autocheckpoint(0): moving the write-ahead log into the database is not to stop a commit. See maintain.
 	// synchronous(NORMAL): a commit that must be durable is made so by run.
-	s.write, err = sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)"))
+	// cache_size: a commit writes a few pages, and SQLite walks through all of its cache after each that has split a page; the operating system
+	// keeps the rest.
+	s.write, err = sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "cache_size(-3072)"))
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
@@ -125,7 +128,7 @@ func (s *SQLite) connect(ctx context.Context) (err error) {
 }
 
 func (s *SQLite) connectReaders(ctx context.Context) (err error) {
-	if s.pool, err = sql.Open("sqlite", s.dsn("query_only(1)", "wal_autocheckpoint(0)")); err != nil {
+	if s.pool, err = sql.Open("sqlite", s.dsn("query_only(1)", "wal_autocheckpoint(0)", "cache_size(-16384)")); err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
 	s.pool.SetMaxOpenConns(4)

@@ -35,7 +35,7 @@ func (s *SQLite) run(w *writer, durable bool, f func() error) error {
 	if !durable {
 		return nil
 	}
-	if err := datasync(w.wal); err != nil {
+	if err := s.sync(w.wal); err != nil {
 		s.torn = true
 		return fmt.Errorf("syncing the write-ahead log: %w", err)
 	}

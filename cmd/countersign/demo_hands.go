@@ -164,7 +164,7 @@ func (h *hands) Consent(ctx context.Context, q scenario.Order) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	token, err := h.login(ctx, "", q.Person, strings.TrimSpace(nonce))
+	token, err := h.loginAt(ctx, h.asConsenting(), q.Person, strings.TrimSpace(nonce))
 	if err != nil {
 		return "", err
 	}
@@ -185,7 +185,7 @@ func (h *hands) Withdraw(ctx context.Context, pin, mandate string) error {
 	if err != nil {
 		return err
 	}
-	token, err := h.login(ctx, "", pin, strings.TrimSpace(nonce))
+	token, err := h.loginAt(ctx, h.asConsenting(), pin, strings.TrimSpace(nonce))
 	if err != nil {
 		return err
 	}

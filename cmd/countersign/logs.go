@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -108,7 +109,11 @@ func openLog(ctx context.Context, p logParts, now clock.Clock, logger *slog.Logg
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
+	if view, err := directory.Current(); err == nil {
+		log.SetRecordLife(time.Duration(view.Caps().RecordLife))
+	}
 	directory.OnChange(func(view *federation.View) {
+		log.SetRecordLife(time.Duration(view.Caps().RecordLife))
 		if err := log.SetPolicy(witnessPolicy(view, p.origin)); err != nil {
 			logger.Error("the directory's witnesses cannot be used", "error", err.Error())
 		}

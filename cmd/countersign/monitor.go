@@ -160,6 +160,7 @@ func (w *watcher) refresh(ctx context.Context) error {
 	}
 	w.version = view.Version()
 	conf.Policy, conf.Logs, conf.Several = []byte(view.PolicyText()), w.sources(view), severalIn(view)
+	conf.RecordLife = time.Duration(view.Caps().RecordLife)
 	w.monitor, err = monitor.Open(conf)
 	return err
 }
@@ -277,6 +278,9 @@ func (w *watcher) tell(r *monitor.Report) error {
 		for i := range r.Findings {
 			f := &r.Findings[i]
 			fmt.Fprintf(w.s.out, "  %s: %s: %s", f.Kind, f.Log, f.What)
+			if f.Month != 0 {
+				fmt.Fprintf(w.s.out, " (%s, %d records)", f.Month, f.Count)
+			}
 			if f.Service != "" {
 				fmt.Fprintf(w.s.out, " (%s asks %s for %s, %s)", f.Consumer, f.Service, f.Purpose, f.Hour.Format("2006-01-02 15h"))
 			}

@@ -145,7 +145,7 @@ func (l *Log) entry(e Entry) (*op, error) {
 	}
 	hash := tlog.RecordHash(row.Leaf)
 	if e.Record != nil {
-		month, err := endOf(l.clock.Now(), e.Expires)
+		month, err := endOf(l.clock.Now(), l.expiry.end(&e))
 		if err != nil {
 			return nil, err
 		}

@@ -43,6 +43,7 @@ type expiry struct {
 	log      *Log
 	disputed Disputed // nil: nothing is disputed
 
+	life atomic.Int64  // time.Duration: the longest that a record may live; 0 leaves it to whoever appends
 	wake chan struct{} // capacity 1
 	next atomic.Int64  // when there may be something to do, in milliseconds since 1970
 
@@ -53,6 +54,21 @@ type expiry struct {
 
 func newExpiry(l *Log, disputed Disputed) *expiry {
 	return &expiry{log: l, disputed: disputed, wake: make(chan struct{}, 1)}
+}
+
+// SetRecordLife sets how long records live at most, as the directory has it: one that was to end later ends then. It acts on records to come.
+func (l *Log) SetRecordLife(life time.Duration) { l.expiry.life.Store(int64(max(0, life))) }
+
+// end is when the entry's record ends. The life is counted from the leaf's hour, which everybody can see.
+//
+// LAW: DATA-CLASSES, defaults: a federation may tighten the life of access records.
+func (e *expiry) end(entry *Entry) time.Time {
+	if life := time.Duration(e.life.Load()); life > 0 {
+		if most := entry.Leaf.Hour.Time().Add(life); entry.Expires.After(most) {
+			return most
+		}
+	}
+	return entry.Expires
 }
 
 // tick wakes the sweep when it may have something to do. The sweep itself has a goroutine of its own: checkpoints do not wait for it.

@@ -128,8 +128,11 @@ func TestRecordsEnd(t *testing.T) {
 		t.Fatalf("at the stroke of the month's end, while what was sealed in it may be on its way: %v", err)
 	}
 	m.pass(month)
-	l.Tick(t.Context()) // a slot, which the witness cosigns in the new month
-	eventually(t, func() bool { l.Tick(t.Context()); return len(destructions(t, l)) > 0 })
+	eventually(t, func() bool { // a slot, which the witness cosigns in the new month
+		l.Tick(t.Context())
+		m.clock.advance(time.Second)
+		return len(destructions(t, l)) > 0
+	})
 	if got := destructions(t, l); len(got) != 1 || got[0] != (countersign.Destruction{Month: month, Records: 200, First: placed[1].Index, Last: placed[299].Index}) {
 		t.Fatalf("%+v", got)
 	}
@@ -294,6 +297,20 @@ func TestOpenCasesKeepTheirRecords(t *testing.T) {
 	}
 	if s, err := l.Leaf(t.Context(), p.Index); err != nil || !s.Destroyed {
 		t.Fatalf("%+v, %v", s, err)
+	}
+}
+
+// The directory's life of records is the longest, whatever the purpose's code says.
+func TestTheDirectorysLifeOfRecords(t *testing.T) {
+	m := begin(t)
+	l := m.open()
+	l.SetRecordLife(820 * aDay)
+	for want, within := range map[time.Duration]time.Duration{10 * aDay: 10 * aDay, 820 * aDay: 3653 * aDay} {
+		p, e := m.ending(within)
+		s, err := l.Leaf(t.Context(), p.Index)
+		if err != nil || s.Expires != ledger.MonthOf(e.Leaf.Hour.Time().Add(want)) {
+			t.Fatalf("%s became %s, %v", within, s.Expires, err)
+		}
 	}
 }
 

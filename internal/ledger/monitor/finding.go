@@ -26,6 +26,9 @@ const (
 	KindForeignLeaf     Kind = "foreign_leaf"     // a leaf speaks for another member than the log's
 	KindMissingSlots    Kind = "missing_slots"    // an hour has fewer sealed slots than minutes
 	KindMalformed       Kind = "malformed"        // a leaf cannot be read
+
+	KindMissingDestruction Kind = "missing_destruction" // a month is over, and no leaf tells that its records were destroyed
+	KindKeptRecords        Kind = "kept_records"        // fewer records were destroyed than the log's own leaves say were due
 )
 
 // Finding is one thing that does not hold. It names logs, members, services, purposes and hours; none of them is a person.
@@ -37,6 +40,7 @@ type Finding struct {
 	Service    string                  `json:"service,omitempty"`
 	Consumer   string                  `json:"consumer,omitempty"`
 	Purpose    countersign.PurposeCode `json:"purpose,omitempty"`
+	Month      countersign.Month       `json:"month,omitempty"`      // in which records end
 	Commitment string                  `json:"commitment,omitempty"` // hexadecimal: finds the records on either side
 	Count      int                     `json:"count,omitempty"`
 	What       string                  `json:"what"`
@@ -53,7 +57,7 @@ func (f *Finding) key() string {
 	if f.Hour != nil {
 		hour = f.Hour.String()
 	}
-	return string(f.Kind) + " " + string(f.Log) + " " + index + " " + hour + " " + f.Service + " " + f.Consumer + " " + string(f.Purpose) + " " + f.Evidence
+	return string(f.Kind) + " " + string(f.Log) + " " + index + " " + hour + " " + f.Month.String() + " " + f.Service + " " + f.Consumer + " " + string(f.Purpose) + " " + f.Evidence
 }
 
 // about makes a finding about a leaf.
@@ -73,6 +77,9 @@ type LogReport struct {
 	Slots     uint64                `json:"slots"`
 	Cosigned  *time.Time            `json:"cosigned,omitempty"` // newest cosignature of what is shown
 	Staleness float64               `json:"stalenessSeconds"`
+
+	Destroyed        uint64            `json:"destroyed,omitempty"`        // records whose destruction is on record
+	DestroyedThrough countersign.Month `json:"destroyedThrough,omitempty"` // newest month of these leaves
 }
 
 // Report is one pass's result.

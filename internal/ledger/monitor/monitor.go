@@ -39,6 +39,9 @@ type Config struct {
 	Clock   clock.Clock
 	Several func(service string) bool // whether one answer of the service may concern several people, of whom one is paired; nil for never
 
+	// RecordLife is how long records may be kept: by it a log's leaves tell what must have been destroyed. Zero where it is not known.
+	RecordLife time.Duration
+
 	// Receipts are held against their logs.
 	Receipts []*countersign.Receipt
 	// Patience is how long the other side of an exchange may take.
@@ -78,6 +81,7 @@ type logState struct {
 	exchanges   uint64
 	sealed      uint64
 	foreign     []Finding // leaves that do not belong; they stay
+	ends        ends
 }
 
 // Open opens the mirrors of every log, and begins those that are not there.
@@ -106,7 +110,7 @@ func (m *Monitor) openLog(s Source) (l *logState, err error) {
 		s.Client = m.cfg.Client
 	}
 	s.URL = strings.TrimRight(s.URL, "/")
-	l = &logState{cfg: s, slots: map[countersign.Hour]int{}}
+	l = &logState{cfg: s, slots: map[countersign.Hour]int{}, ends: newEnds()}
 	if l.key, err = countersign.ParseLogKey(s.VKey); err != nil {
 		return nil, err
 	}
@@ -139,6 +143,7 @@ func (m *Monitor) take(l *logState, index uint64, text []byte) {
 		l.first = leaf.Hour
 	}
 	l.last = max(l.last, leaf.Hour)
+	l.ends.take(l, index, leaf)
 	switch leaf.Kind {
 	case countersign.LeafSealed:
 		l.slots[leaf.Hour]++
@@ -209,6 +214,7 @@ func (m *Monitor) Pass(ctx context.Context) (*Report, error) {
 		if l.cfg.Slots {
 			l.judgeSlots(r)
 		}
+		l.ends.judge(l, r, m.cfg.RecordLife)
 	}
 	if err := m.receipts(r); err != nil {
 		return nil, err
@@ -222,6 +228,7 @@ func (m *Monitor) Pass(ctx context.Context) (*Report, error) {
 
 func (m *Monitor) describe(r *Report, l *logState, before uint64) *LogReport {
 	out := &LogReport{Origin: l.cfg.Origin, Size: l.mirror.size(), Grown: l.mirror.size() - before, Exchanges: l.exchanges, Slots: l.sealed}
+	l.ends.describe(out)
 	if !l.cfg.Owner.IsZero() {
 		out.Owner = l.cfg.Owner.String()
 	}

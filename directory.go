@@ -97,6 +97,8 @@ type Pin string
 type Log struct {
 	VKey string `json:"vkey"`
 	URL  string `json:"url"`
+	// Before are the logs that it has taken over from, oldest first.
+	Before []EndedLog `json:"before,omitempty"`
 }
 
 // Scheme is a kind of person identifier and the rule that gives each person one spelling.

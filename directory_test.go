@@ -20,7 +20,7 @@ func sampleDirectory() *Directory {
 		Bodies:  []Body{{Name: "parliament", Text: Text{"en": "Parliament"}, Key: "AA=="}},
 		Schemes: []Scheme{{Name: "pin", Text: Text{"en": "PIN"}, Strip: " -", Upper: true, Pattern: "[0-9A-Z]{7}"}},
 		Members: []Member{{ID: population, Text: Text{"en": "Population register"}, Roles: []Role{RoleAgency}, Subsystems: []Subsystem{{"people", Text{"en": "People"}}},
-			Gateways: []Gateway{{Name: "gw1", URL: "https://127.0.0.1:1", TLS: []Pin{"abc"}, Sign: []string{"AA=="}, Log: Log{"population.example/log+00000000+AA==", "https://x"}}}}},
+			Gateways: []Gateway{{Name: "gw1", URL: "https://127.0.0.1:1", TLS: []Pin{"abc"}, Sign: []string{"AA=="}, Log: Log{VKey: "population.example/log+00000000+AA==", URL: "https://x"}}}}},
 		Categories: []Category{{"residence", Text{"en": "Residence"}, ClassRelation, false}},
 		Bases:      []LegalBasis{{Code: "social-aid-12", Law: Text{"en": "Social aid act"}, Article: "12"}},
 		Purposes:   []Purpose{{Code: "benefit-decision", Text: Text{"en": "To decide on a benefit"}, Bases: []BasisCode{"social-aid-12"}, Assurance: AssuranceAsserted, Retention: Duration(90 * day), Mandates: []MandateKind{MandateRelation}, Case: true, Polling: &Polling{1, 20}}},
@@ -30,7 +30,7 @@ func sampleDirectory() *Directory {
 			Grants: []Grant{{Purpose: "benefit-decision", Clients: []string{SubsystemID{benefits, "benefits"}.String()}, Fields: []FieldPath{"/address/city"}}}, Assessment: &assessment, Timeout: Duration(5 * time.Second)}},
 		Standing:  []StandingDeclaration{{SubsystemID{benefits, "benefits"}, residence, "benefit-decision", "social-aid-12"}},
 		Witnesses: []Witness{{"archive-a", "National archive", vkey("archive-a", 4, testKey("archive-a")), "https://a.archive.example"}},
-		Quorum:    1, Log: Log{"directory.example/log+00000000+AA==", "https://x"}, Caps: DefaultCaps(),
+		Quorum:    1, Log: Log{VKey: "directory.example/log+00000000+AA==", URL: "https://x"}, Caps: DefaultCaps(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -233,6 +234,13 @@ func toStrings(list []string) []countersign.Pin {
 func (f *facts) log(at string, l countersign.Log) {
 	f.some(ChangeLog, at+" log key", l.VKey)
 	f.some(ChangeLog, at+" log address", l.URL)
+	for i := range l.Before {
+		before, end := &l.Before[i], "no checkpoint"
+		if cp, err := endOf(before); err == nil {
+			end = fmt.Sprintf("%d leaves, root %s", cp.Size, base64.StdEncoding.EncodeToString(cp.Hash))
+		}
+		f.add(ChangeLog, at+" log ended: "+before.VKey, fmt.Sprintf("%s, from %s on; kept at %s", end, before.From.UTC().Format(time.RFC3339), before.URL))
+	}
 }
 
 func (f *facts) purpose(p *countersign.Purpose) {

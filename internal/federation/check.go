@@ -188,6 +188,20 @@ func (c *checker) log(field string, l countersign.Log) {
 		c.once(field+".vkey", "log origin", v.Name())
 	}
 	c.url(field+".url", l.URL, "https", "http")
+	for i := range l.Before {
+		c.endedLog(fmt.Sprintf("%s.before[%d]", field, i), &l.Before[i])
+	}
+}
+
+// endedLog wants a checkpoint that the ended log has signed: its end is the log's own word, and not that of whoever proposes it.
+func (c *checker) endedLog(field string, l *countersign.EndedLog) {
+	c.log(field, countersign.Log{VKey: l.VKey, URL: l.URL})
+	if _, err := endOf(l); err != nil {
+		c.wrong(field+".checkpoint", err)
+	}
+	if l.From.IsZero() {
+		c.bad(field+".from", "is missing: say since when the successor stands in its place")
+	}
 }
 
 // url wants an absolute URL with a host and nothing that carries secrets or names a part of a page.

@@ -186,6 +186,11 @@ func TestCheckRefuses(t *testing.T) {
 		{"empty rule", "rules[0].policy: ", func(d *countersign.Directory) { d.Rules[0].Policy = " " }},
 		{"court that is no member", "courts[0].member: ", func(d *countersign.Directory) { d.Courts[0].Member.Code = "9" }},
 		{"court that is an agency", "courts[0].member: ", func(d *countersign.Directory) { d.Courts[0].Member = population }},
+		{"ended log without its own checkpoint", "log.before[0].checkpoint: ", func(d *countersign.Directory) {
+			d.Members[0].Gateways[1].Log.Before[0].Checkpoint = endedLog("another").Checkpoint
+		}},
+		{"ended log without a date", "log.before[0].from: ", func(d *countersign.Directory) { d.Members[0].Gateways[1].Log.Before[0].From = time.Time{} }},
+		{"ended log that is still another's", "log.before[0].vkey: ", func(d *countersign.Directory) { d.Members[0].Gateways[1].Log.Before[0].VKey = logOf("pop-1").VKey }},
 		{"court without keys", "courts[0].keys: ", func(d *countersign.Directory) { d.Courts[0].Keys = nil }},
 		{"court with a gateway's key", "courts[0].keys[0]: ", func(d *countersign.Directory) { d.Courts[0].Keys[0] = d.Members[0].Gateways[0].Sign[0] }},
 
@@ -195,6 +200,8 @@ func TestCheckRefuses(t *testing.T) {
 		{"issuer for nobody", "issuers[0].for: ", func(d *countersign.Directory) { d.Issuers[0].For = nil }},
 		{"issuer for kings", "issuers[0].for: ", func(d *countersign.Directory) { d.Issuers[0].For[0] = "king" }},
 		{"issuer of any audience", "issuers[0].audience: ", func(d *countersign.Directory) { d.Issuers[0].Audience = nil }},
+		{"issuer whose logins for consents may be others too", "issuers[0].consents: ", func(d *countersign.Directory) { d.Issuers[0].Consents = d.Issuers[0].Audience }},
+		{"issuer of officials who consent", "issuers[1].consents: ", func(d *countersign.Directory) { d.Issuers[1].Consents = []string{"consent"} }},
 		{"issuer for persons without scheme", "issuers[0].scheme: ", func(d *countersign.Directory) { d.Issuers[0].Scheme = "" }},
 		{"issuer for officials of nobody", "issuers[1].member: ", func(d *countersign.Directory) { d.Issuers[1].Member = nil }},
 		{"issuer of an unknown member", "issuers[1].member: ", func(d *countersign.Directory) { d.Issuers[1].Member.Code = "9" }},

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,26 @@ func logOf(name string) countersign.Log {
 	return countersign.Log{VKey: vkey, URL: "https://" + name + ".example/log"}
 }
 
+// succeeding is a gateway whose log has taken over from another.
+func succeeding(g countersign.Gateway) countersign.Gateway {
+	g.Log.Before = []countersign.EndedLog{endedLog(string(g.Name) + "-lost")}
+	return g
+}
+
+// endedLog ended with a checkpoint of seven leaves.
+func endedLog(name string) countersign.EndedLog {
+	l := logOf(name)
+	root := sha256.Sum256([]byte("seven leaves"))
+	text := fmt.Sprintf("log.example/%s\n7\n%s\n", name, base64.StdEncoding.EncodeToString(root[:]))
+	v, err := note.NewVerifier(l.VKey)
+	if err != nil {
+		panic(err)
+	}
+	sig := binary.BigEndian.AppendUint32(nil, v.KeyHash())
+	sig = append(sig, ed25519.Sign(keyOf("log "+name), []byte(text))...)
+	return countersign.EndedLog{VKey: l.VKey, URL: l.URL, From: start, Checkpoint: text + "\n\u2014 " + v.Name() + " " + base64.StdEncoding.EncodeToString(sig) + "\n"}
+}
+
 func witnessOf(name, organisation string) countersign.Witness {
 	vkey, err := note.NewEd25519VerifierKey("witness.example/"+name, keyOf("witness "+name).Public().(ed25519.PublicKey))
 	if err == nil {
@@ -93,7 +114,7 @@ func document() *countersign.Directory {
 		Schemes: []countersign.Scheme{{Name: "pin", Text: en("personal code"), Strip: " -", Upper: true, Pattern: `[A-Z0-9]{7}`}},
 		Members: []countersign.Member{
 			{ID: population, Text: en("Population register"), Roles: []countersign.Role{countersign.RoleAgency},
-				Subsystems: []countersign.Subsystem{{Code: "registry", Text: en("Registry")}}, Gateways: []countersign.Gateway{gatewayOf("pop-1"), gatewayOf("pop-2")}},
+				Subsystems: []countersign.Subsystem{{Code: "registry", Text: en("Registry")}}, Gateways: []countersign.Gateway{gatewayOf("pop-1"), succeeding(gatewayOf("pop-2"))}},
 			{ID: municipality, Text: en("Municipality"), Roles: []countersign.Role{countersign.RoleAgency, countersign.RolePortal},
 				Subsystems: []countersign.Subsystem{{Code: "permits", Text: en("Permits")}, {Code: "schools", Text: en("Schools")}}, Gateways: []countersign.Gateway{gatewayOf("mun-1")}},
 			{ID: courtMember, Text: en("District court"), Roles: []countersign.Role{countersign.RoleCourt}},
@@ -139,7 +160,7 @@ func document() *countersign.Directory {
 		Rules:  []countersign.Rule{{ID: "no-night", Text: en("Nothing at night"), Policy: "forbid (principal, action, resource);"}},
 		Courts: []countersign.Court{{Name: "district", Member: courtMember, Text: en("District court"), Keys: []string{spki("court")}, Log: logOf("court")}},
 		Issuers: []countersign.Issuer{
-			{URL: "https://id.example", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{"portal"}, Scheme: "pin", Claim: "pin"},
+			{URL: "https://id.example", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{"portal"}, Consents: []string{"portal-consent"}, Scheme: "pin", Claim: "pin"},
 			{URL: "https://staff.example", For: []countersign.IssuerRole{countersign.IssuerOfficial}, Member: &staffOf, Audience: []string{"gateway", "desk"}},
 			{URL: "https://staff.example", For: []countersign.IssuerRole{countersign.IssuerJudge}, Member: &judgesOf, Audience: []string{"bench"}},
 		},

@@ -32,7 +32,7 @@ func Narrow(before, next *countersign.Directory) *countersign.Directory {
 	n.Issuers = both(before.Issuers, next.Issuers, issuerKey, narrowIssuer)
 	n.Witnesses = narrowWitnesses(before.Witnesses, next.Witnesses)
 	n.Quorum = narrowQuorum(before.Quorum, next.Quorum, n.Witnesses)
-	n.Log.VKey = next.Log.VKey // a key in the place of another
+	n.Log = narrowLog(before.Log, next.Log)
 	n.Caps = narrowCaps(before.Caps, next.Caps)
 	prune(&n)
 	return &n
@@ -102,10 +102,18 @@ func narrowMember(b, a countersign.Member) (countersign.Member, bool) {
 	b.Gateways = both(b.Gateways, a.Gateways, gatewayKey, func(b, a countersign.Gateway) (countersign.Gateway, bool) {
 		b.TLS = replaced(b.TLS, a.TLS)
 		b.Sign = replaced(b.Sign, a.Sign)
-		b.Log.VKey = a.Log.VKey
+		b.Log = narrowLog(b.Log, a.Log)
 		return b, true
 	})
 	return b, true
+}
+
+// narrowLog puts a key in the place of another, and with it a successor in the place of its log: its operator answers nothing until then.
+func narrowLog(b, a countersign.Log) countersign.Log {
+	if a.VKey != b.VKey {
+		b.VKey, b.Before = a.VKey, a.Before
+	}
+	return b
 }
 
 func narrowCategory(b, a countersign.Category) (countersign.Category, bool) {
@@ -272,7 +280,7 @@ func narrowRules(before, next []countersign.Rule) []countersign.Rule {
 
 func narrowCourt(b, a countersign.Court) (countersign.Court, bool) {
 	b.Keys = replaced(b.Keys, a.Keys)
-	b.Log.VKey = a.Log.VKey
+	b.Log = narrowLog(b.Log, a.Log)
 	return b, b.Member == a.Member
 }
 

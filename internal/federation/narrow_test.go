@@ -181,6 +181,11 @@ func TestNarrowing(t *testing.T) {
 		{"a signing key is replaced", true, func(d *countersign.Directory) { gateway(d).Sign[0] = spki("other") }},
 		{"a signing key comes", false, func(d *countersign.Directory) { gateway(d).Sign = append(gateway(d).Sign, spki("other")) }},
 		{"a log's key is replaced", true, func(d *countersign.Directory) { gateway(d).Log.VKey = logOf("other").VKey }},
+		{"a log takes over from another", true, func(d *countersign.Directory) {
+			gateway(d).Log = succeeding(gatewayOf("successor")).Log
+			gateway(d).Log.URL = document().Members[0].Gateways[0].Log.URL
+		}},
+		{"an ended log is forgotten", false, func(d *countersign.Directory) { d.Members[0].Gateways[1].Log.Before = nil }},
 		{"a gateway moves", false, func(d *countersign.Directory) { gateway(d).URL = "https://elsewhere.example" }},
 		{"a court goes", true, func(d *countersign.Directory) { d.Courts = nil }},
 		{"a court's key is replaced", true, func(d *countersign.Directory) { d.Courts[0].Keys[0] = spki("other") }},

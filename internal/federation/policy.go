@@ -24,6 +24,9 @@ func PolicyText(d *countersign.Directory, logs ...countersign.Log) string {
 	var b strings.Builder
 	for _, l := range logs {
 		fmt.Fprintf(&b, "log %s %s\n", l.VKey, l.URL)
+		for _, ended := range l.Before { // its receipts stay valid
+			fmt.Fprintf(&b, "log %s %s\n", ended.VKey, ended.URL)
+		}
 	}
 	taken := maps.Clone(reservedInPolicy)
 	byOrganisation := map[string][]string{}

@@ -82,6 +82,8 @@ type Log struct {
 	Owner   countersign.MemberID
 	Gateway countersign.GatewayName
 	Court   countersign.CourtName
+	// Ended says which of its owner's ended logs it is, counted from 1 for the oldest; 0 for the present log.
+	Ended int
 }
 
 // Service is a service with what follows from its categories.
@@ -191,6 +193,13 @@ func (v *View) addLog(at string, l Log) error {
 	}
 	l.Key = key
 	v.logs[key.Origin] = &l
+	for i, before := range l.Before {
+		ended := l
+		ended.Log, ended.Ended = countersign.Log{VKey: before.VKey, URL: before.URL}, i+1
+		if err := v.addLog(fmt.Sprintf("%s.before[%d]", at, i), ended); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -388,7 +397,7 @@ func (v *View) Programme(id countersign.ProgrammeID) (*countersign.Programme, bo
 // Court looks a court up.
 func (v *View) Court(name countersign.CourtName) (*Court, bool) { return lookup(v.courts, name) }
 
-// LogByOrigin finds a log of the federation by the first line of its checkpoints.
+// LogByOrigin finds a log of the federation by the first line of its checkpoints, one that has ended too.
 func (v *View) LogByOrigin(origin countersign.LogOrigin) (*Log, bool) { return lookup(v.logs, origin) }
 
 // Witnesses gives the witnesses in the document's order.

@@ -101,6 +101,25 @@ func ReplaceKey(f federation.Folder, old, replacement string, o Options, now tim
 	}, o, now)
 }
 
+// Successor proposes the document with a log in the place of the one that it names as the last before it. It acts as soon as it is published.
+func Successor(f federation.Folder, log countersign.Log, o Options, now time.Time) (*Report, error) {
+	if len(log.Before) == 0 {
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "the log names none that it takes over from: give what gateway successor printed")
+	}
+	ended := log.Before[len(log.Before)-1].VKey
+	return Edit(f, func(d *countersign.Directory) error {
+		for i := range d.Members {
+			for j := range d.Members[i].Gateways {
+				if g := &d.Members[i].Gateways[j]; g.Log.VKey == ended {
+					g.Log = countersign.Log{VKey: log.VKey, URL: g.Log.URL, Before: append(slices.Clone(g.Log.Before), log.Before[len(log.Before)-1])}
+					return nil
+				}
+			}
+		}
+		return countersign.Refuse(countersign.CodeBadRequest, "no gateway of the document has the log %q", ended)
+	}, o, now)
+}
+
 func replaceKey(d *countersign.Directory, old, replacement string) (n int) {
 	swap := func(s *string) {
 		if *s == old {

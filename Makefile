@@ -55,6 +55,12 @@ build: ## build bin/countersign: one static binary, the same bytes from the same
 demo: build ## run a whole federation of a fictional country on this machine (DEMO_FLAGS=...)
 	$(BINARY) demo $(DEMO_FLAGS)
 
+# Time is no setting of the ordinary program, so the year is kept by another one, whose federations the ordinary program refuses.
+.PHONY: demo-year
+demo-year: ## the same, with a family's whole year behind it: twelve months pass in half a minute (DEMO_FLAGS=...)
+	CGO_ENABLED=0 $(GO) build -tags simclock $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o $(BINARY)-simulated ./cmd/countersign
+	$(BINARY)-simulated demo --dir demo-year $(DEMO_FLAGS)
+
 .PHONY: test
 test: test-needs ## run every test under the race detector (TEST_FLAGS=...)
 	CGO_ENABLED=1 $(GO) test -race -timeout=$(TEST_TIMEOUT) $(TEST_FLAGS) ./...

@@ -59,7 +59,11 @@ func (s *story) foundSimulated(ctx context.Context, dir string, plan demoPlan) (
 	if err := s.alignClock(ctx); err != nil {
 		return nil, nil, err
 	}
-	if _, err := s.simulate(ctx, append([]string{"demo-found", "--dir", dir, "--people", strconv.Itoa(storyPeople)}, plan.agencies...)...); err != nil {
+	args := append([]string{"demo-found", "--dir", dir, "--people", strconv.Itoa(storyPeople)}, plan.agencies...)
+	if plan.portal {
+		args = append(args, portalCode)
+	}
+	if _, err := s.simulate(ctx, args...); err != nil {
 		return nil, nil, err
 	}
 	d, err := loadDemo(dir)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ func loginAt(portal, pin string) (*visitor, error) {
 		return nil, err
 	}
 	v := &visitor{&http.Client{Jar: jar, Timeout: 20 * time.Second}}
-	res, err := v.http.PostForm(portal+"/login", nil)
+	res, err := v.do(http.MethodPost, portal+"/login", url.Values{})
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +32,7 @@ func loginAt(portal, pin string) (*visitor, error) {
 	if res.StatusCode != http.StatusOK || !strings.HasSuffix(choose.Path, "/choose") {
 		return nil, fmt.Errorf("the login leads to %s: %s", choose, res.Status)
 	}
-	back, err := v.http.PostForm(choose.String(), url.Values{"id": {choose.Query().Get("id")}, "subject": {pin}})
+	back, err := v.do(http.MethodPost, choose.String(), url.Values{"id": {choose.Query().Get("id")}, "subject": {pin}})
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +43,20 @@ func loginAt(portal, pin string) (*visitor, error) {
 	return v, nil
 }
 
+// do asks for a page, or sends a form. The client's own patience bounds it.
+func (v *visitor) do(method, address string, form url.Values) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return v.http.Do(req)
+}
+
 func (v *visitor) read(address string) ([]byte, error) {
-	res, err := v.http.Get(address)
+	res, err := v.do(http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +92,7 @@ func (v *visitor) send(portal, to string, fields url.Values) error {
 		return err
 	}
 	fields.Set("csrf", session.CSRF)
-	res, err := v.http.PostForm(portal+to, fields)
+	res, err := v.do(http.MethodPost, portal+to, fields)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -28,14 +29,19 @@ type Reservation struct {
 type Use struct {
 	Mandate countersign.MandateID
 	Limit   int
+	Begins  time.Time // from when on it may be used: a successor log knows nothing of uses before it began
 	Ends    time.Time // when the mandate ends and its count may be forgotten
 }
 
 // Reserve takes the exchange id and all its budgets, or nothing. It refuses an id that it has seen (CodeReplay), a budget or mandate that
-// is used up (CodeBudget, or the budget's own code; CodeMandateSpent), an unwell store (CodeStore) and a full queue (CodeBusy).
+// is used up (CodeBudget, or the budget's own code; CodeMandateSpent), an unwell store (CodeStore), a full queue (CodeBusy), and all of them while a
+// store that was put back may have forgotten others (CodeMaintenance).
 func (l *Log) Reserve(ctx context.Context, r Reservation) error {
 	if r.Exchange == (countersign.ExchangeID{}) || r.Until.IsZero() {
 		return countersign.Refuse(countersign.CodeInternal, "a reservation lacks its exchange id or its end")
+	}
+	if err := cmp.Or(l.mayAnswer(), l.mayCount(r.Uses)); err != nil {
+		return err
 	}
 	c := &Claim{Exchange: r.Exchange, By: r.Consumer.String(), Until: r.Until, Budgets: l.budgets(r.Budgets, r.Uses)}
 	return l.committer.submit(ctx, &op{claim: c, durable: r.Durable || len(r.Uses) > 0})
@@ -83,7 +89,7 @@ func (l *Log) Intend(ctx context.Context, i Intent) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := l.vault.seal(month, i.Body, l.intentContext(i.Exchange))
+	sealed, err := l.vault.sealBrief(month, i.Body, l.intentContext(i.Exchange))
 	if err != nil {
 		return err
 	}

@@ -107,8 +107,11 @@ func newMonthKey(path string) ([]byte, error) {
 
 // A sealed text is: version 1 (1 byte) || the data key wrapped by the month's key (72 bytes) || nonce, ciphertext and tag of
 // AES-256-GCM under the data key. The context is associated data of both, so that neither text nor key can be moved to another place.
+//
+// What is not kept, an open intent, has no data key of its own: version 2 (1 byte) || nonce, ciphertext and tag under the month's key.
 const (
 	sealVersion = 1
+	sealBriefly = 2
 	dataKeySize = 32
 	wrappedSize = 24 + dataKeySize + 16
 )
@@ -140,6 +143,20 @@ func (v *vault) seal(m Month, plain, context []byte) ([]byte, error) {
 	return append(append(append(out, sealVersion), wrapped...), text...), nil
 }
 
+// sealBrief encrypts what is removed within minutes.
+func (v *vault) sealBrief(m Month, plain, context []byte) ([]byte, error) {
+	key, err := v.month(m, true)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the intent cannot be sealed: the keys of expiry months need a folder that this program may write to and nobody else")
+	}
+	text, err := key.Encrypt(plain, context)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "an intent cannot be sealed")
+	}
+	return append(append(make([]byte, 0, 1+len(text)), sealBriefly), text...), nil
+}
+
+// open decrypts either form.
 func (v *vault) open(m Month, sealed, context []byte) ([]byte, error) {
 	wrapping, err := v.month(m, false)
 	if err != nil {
@@ -147,6 +164,13 @@ func (v *vault) open(m Month, sealed, context []byte) ([]byte, error) {
 	}
 	changed := func(err error) ([]byte, error) {
 		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "a record does not open under the key of %s: the store or the key was changed", m)
+	}
+	if len(sealed) > 0 && sealed[0] == sealBriefly {
+		plain, err := wrapping.Decrypt(sealed[1:], context)
+		if err != nil {
+			return changed(err)
+		}
+		return plain, nil
 	}
 	if len(sealed) < 1+wrappedSize || sealed[0] != sealVersion {
 		return changed(nil)

@@ -211,7 +211,7 @@ func newDesk(g *exchange.Gateway, directory *federation.Client, verifier *identi
 // peopleFirst hands people's queries to the desk and everything else between gateways on, byte for byte.
 func peopleFirst(desk *subject.Desk, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.RequestURI == subject.PathQuery || strings.HasPrefix(r.RequestURI, subject.PathTracker) {
+		if r.RequestURI == subject.PathQuery || r.RequestURI == subject.PathNews || strings.HasPrefix(r.RequestURI, subject.PathTracker) {
 			desk.ServeHTTP(w, r)
 			return
 		}

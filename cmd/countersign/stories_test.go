@@ -121,6 +121,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"replay":       cmdReplay,
 		"nowhere":      cmdNowhere,
 		"login":        cmdLogin,
+		"tracker":      cmdTracker,
 		"history":      cmdHistory,
 		"petition":     cmdPetition,
 		"agree":        cmdAgree,

@@ -32,6 +32,7 @@ type QueryKind string
 const (
 	QueryHistory QueryKind = "history" // the entries about the person
 	QueryReceipt QueryKind = "receipt" // the proof of one entry
+	QueryOwn     QueryKind = "own"     // the person's own data, of one service, by an exchange
 	QueryUsage   QueryKind = "usage"   // uses of the person's data in the words of the Data Tracker protocol
 )
 
@@ -53,13 +54,16 @@ type Query struct {
 	Index  uint64             `json:"index,omitempty"`  // receipt: which entry
 	Offset int                `json:"offset,omitempty"` // usage: how many of the newest to leave out
 	Lang   string             `json:"lang,omitempty"`   // usage: language of the words, by its tag
+
+	Service countersign.ServiceID `json:"service,omitzero"` // own: of which service
 }
 
 // Session is the key of one person's session with a portal. It lives in memory alone and ends with the session.
 type Session struct {
-	portal countersign.MemberID
-	public ed25519.PublicKey
-	signer jose.Signer
+	portal   countersign.MemberID
+	public   ed25519.PublicKey
+	signer   jose.Signer // of queries
+	standing jose.Signer // of standing permissions
 }
 
 // NewSession draws a key for a session through the portal.
@@ -73,7 +77,11 @@ func NewSession(portal countersign.MemberID) (*Session, error) {
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "a session's key could not be made")
 	}
-	return &Session{portal: portal, public: public, signer: signer}, nil
+	standing, err := newStandingSigner(private)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "a session's key could not be made")
+	}
+	return &Session{portal: portal, public: public, signer: signer, standing: standing}, nil
 }
 
 // Nonce is what the login must ask the issuer to put into the token: a commitment to the session's key and its portal.
@@ -96,7 +104,11 @@ func (s *Session) Sign(q Query, token string) (string, error) {
 	if err != nil {
 		return "", countersign.RefuseBecause(countersign.CodeInternal, err, "a query cannot be written")
 	}
-	signed, err := s.signer.Sign(text)
+	return s.compact(s.signer, text)
+}
+
+func (s *Session) compact(signer jose.Signer, text []byte) (string, error) {
+	signed, err := signer.Sign(text)
 	if err != nil {
 		return "", countersign.RefuseBecause(countersign.CodeInternal, err, "a query cannot be signed")
 	}
@@ -156,27 +168,12 @@ func (v *Verifier) Query(ctx context.Context, portal countersign.MemberID, token
 
 // openProof verifies a proof under the key that it carries. What that key is worth is the token's to say.
 func openProof(proof string) (ed25519.PublicKey, *Query, error) {
+	key, text, err := openSigned(proof, queryType)
+	if err != nil {
+		return nil, nil, err
+	}
 	bad := func(err error) (ed25519.PublicKey, *Query, error) {
 		return nil, nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the query carries no proof of the person's session that can be read")
-	}
-	if len(proof) > MaxToken {
-		return bad(nil)
-	}
-	jws, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{jose.EdDSA})
-	if err != nil || len(jws.Signatures) != 1 {
-		return bad(err)
-	}
-	header := jws.Signatures[0].Protected
-	if header.JSONWebKey == nil || header.ExtraHeaders[jose.HeaderType] != queryType {
-		return bad(nil)
-	}
-	key, ok := header.JSONWebKey.Key.(ed25519.PublicKey)
-	if !ok || len(key) != ed25519.PublicKeySize {
-		return bad(nil)
-	}
-	text, err := jws.Verify(key)
-	if err != nil {
-		return bad(err)
 	}
 	q := new(Query)
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -188,6 +185,33 @@ func openProof(proof string) (ed25519.PublicKey, *Query, error) {
 		return bad(err)
 	}
 	return key, q, nil
+}
+
+// openSigned verifies what a session's key has signed, of one type, under the key that it carries.
+func openSigned(proof, kind string) (ed25519.PublicKey, []byte, error) {
+	bad := func(err error) (ed25519.PublicKey, []byte, error) {
+		return nil, nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the query carries no proof of the person's session that can be read")
+	}
+	if len(proof) > MaxToken {
+		return bad(nil)
+	}
+	jws, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err != nil || len(jws.Signatures) != 1 {
+		return bad(err)
+	}
+	header := jws.Signatures[0].Protected
+	if header.JSONWebKey == nil || header.ExtraHeaders[jose.HeaderType] != kind {
+		return bad(nil)
+	}
+	key, ok := header.JSONWebKey.Key.(ed25519.PublicKey)
+	if !ok || len(key) != ed25519.PublicKeySize {
+		return bad(nil)
+	}
+	text, err := jws.Verify(key)
+	if err != nil {
+		return bad(err)
+	}
+	return key, text, nil
 }
 
 // unverifiedIssuer reads the iss claim in order to choose whose keys to verify with, and for nothing else.

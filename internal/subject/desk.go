@@ -46,6 +46,8 @@ type Desk struct {
 	directory directory
 	slots     chan struct{}
 
+	bell bell
+
 	mu   sync.Mutex
 	seen map[countersign.ExchangeID]time.Time // queries taken, until they can no longer be repeated
 }
@@ -89,6 +91,9 @@ type asked struct {
 
 // serve finds what is asked for: a person's query, or one about no person.
 func (d *Desk) serve(r *http.Request) (any, error) {
+	if r.URL.Path == PathNews {
+		return d.news(r)
+	}
 	if about, ok := strings.CutPrefix(r.URL.Path, PathTracker); ok {
 		return d.tracker(r, about)
 	}

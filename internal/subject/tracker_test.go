@@ -194,6 +194,20 @@ func TestTrackerRefuses(t *testing.T) {
 	}
 }
 
+// TestTrackerTakesAProofOnce: whoever overhears a request cannot send it again.
+func TestTrackerTakesAProofOnce(t *testing.T) {
+	w := newWorld(t, "POP")
+	c := w.tracked(t, "POR", alma)
+	var proof string
+	if status, _, _ := c.ask(t, "userCode="+alma, identity.Query{}, func(r *http.Request) { proof = r.Header.Get(subject.HeaderPersonProof) }); status != http.StatusOK {
+		t.Fatalf("the first time: status %d", status)
+	}
+	again := func(r *http.Request) { r.Header.Set(subject.HeaderPersonProof, proof) }
+	if _, got, _ := c.ask(t, "userCode="+alma, identity.Query{}, again); got != "replay" {
+		t.Errorf("the second time: %q", got)
+	}
+}
+
 // TestTrackerState: since when there are records, and whether they are taken now, is told to portals without any person.
 func TestTrackerState(t *testing.T) {
 	w := newWorld(t, "POP")

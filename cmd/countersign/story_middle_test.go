@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -16,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,9 +23,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/exchange"
-	"countersign.dev/countersign/internal/httpsig"
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/xroad"
 )
@@ -42,6 +39,12 @@ type middle struct {
 	out      *http.Transport
 	deeds    []deed
 	captured []capture
+}
+
+// knownDeeds are what the man in the middle can do; with "status-" before it, to what a consumer asks about the end of an exchange.
+var knownDeeds = []string{
+	"hold", "request-header", "request-drop", "request-method", "request-target", "request-body",
+	"lose", "cut", "response-header", "response-drop", "response-status", "response-body", "receipt", "sign", "excess",
 }
 
 // deed changes one passing message.
@@ -135,8 +138,7 @@ func (m *middle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	c := capture{method: r.Method, target: r.RequestURI, header: r.Header.Clone(), body: body}
-	asks := strings.HasPrefix(c.target, exchange.PathStatus)
-	deeds := m.deedsTo(asks)
+	deeds := m.deedsTo(c.target)
 	for _, d := range deeds {
 		if d.what == "hold" {
 			m.capture(c)
@@ -148,7 +150,7 @@ func (m *middle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	if res.header.Get(headerAnswerTest) != "" && !asks {
+	if res.header.Get(headerAnswerTest) != "" && isQuestion(c.target) {
 		c.receipt = res.header.Get(exchange.HeaderReceipt)
 		m.capture(c)
 	}
@@ -172,17 +174,20 @@ func (m *middle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // deedsTo are the deeds to one message: those to what a consumer asks about the end of an exchange begin with "status-", and all others are to
-// questions.
-func (m *middle) deedsTo(status bool) (out []deed) {
+// questions. What else passes is left alone.
+func (m *middle) deedsTo(target string) (out []deed) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, d := range m.deeds {
-		if what, of := strings.CutPrefix(d.what, "status-"); of == status {
+		what, status := strings.CutPrefix(d.what, "status-")
+		if status && strings.HasPrefix(target, exchange.PathStatus) || !status && isQuestion(target) {
 			out = append(out, deed{what, d.args})
 		}
 	}
 	return out
 }
+
+func isQuestion(target string) bool { return strings.HasPrefix(target, "/r1/") }
 
 func (m *middle) capture(c capture) {
 	m.mu.Lock()
@@ -256,107 +261,11 @@ func (d deed) toResponse(m *middle, p *passed) error {
 		return m.sign(p)
 	case "sign":
 		return m.sign(p)
+	case "excess":
+		return m.excess(p, d.args[0])
 	case "lose":
 		panic(http.ErrAbortHandler)
 	}
-	return nil
-}
-
-// forge puts another receipt into an answer: none, that of an earlier exchange, one signed by a key that is not the log's, one for another
-// leaf, or one of another log.
-func (m *middle) forge(p *passed, how string) error {
-	values := p.header[exchange.HeaderReceipt]
-	text, signature, err := exchange.ParsePromiseHeader(values)
-	if err != nil {
-		return err
-	}
-	promise, err := countersign.ParsePromise(text)
-	if err != nil {
-		return err
-	}
-	key := keyLog
-	switch how {
-	case "none":
-		p.header.Set(exchange.HeaderReceipt, "")
-		return nil
-	case "noise":
-		p.header.Set(exchange.HeaderReceipt, "receipt")
-		return nil
-	case "earlier":
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if len(m.captured) < 2 {
-			return errors.New("there is no earlier exchange")
-		}
-		p.header.Set(exchange.HeaderReceipt, m.captured[len(m.captured)-2].receipt)
-		return nil
-	case "signature":
-		signature[len(signature)/2] ^= 1
-		p.header.Set(exchange.HeaderReceipt, promiseText(text, signature))
-		return nil
-	case "key":
-		key = keySign
-	case "leaf":
-		promise.Leaf[0] ^= 1
-	case "origin":
-		promise.Origin = "elsewhere.example/log"
-	case "index": // signed by the log for an index that it never reaches: nothing was appended
-		promise.Index += 1 << 30
-	default:
-		return fmt.Errorf("%w: no receipt %q", errUsage, how)
-	}
-	signer, err := keys.Load(filepath.Join(m.provider.Keys, key))
-	if err != nil {
-		return err
-	}
-	text = promise.Encode()
-	leaf, err := countersign.NewTreeLeaf(countersign.DomainReceipt, text)
-	if err != nil {
-		return err
-	}
-	tree, err := countersign.SignTree(signer, []countersign.TreeLeaf{leaf})
-	if err != nil {
-		return err
-	}
-	signed, err := tree.Signature(0)
-	if err != nil {
-		return err
-	}
-	if signature, err = signed.Marshal(); err != nil {
-		return err
-	}
-	p.header.Set(exchange.HeaderReceipt, promiseText(text, signature))
-	return nil
-}
-
-func promiseText(promise, signature []byte) string {
-	return ":" + base64.StdEncoding.EncodeToString(promise) + ":, :" + base64.StdEncoding.EncodeToString(signature) + ":"
-}
-
-// sign signs an answer with the provider's own key, as the provider's gateway would.
-func (m *middle) sign(p *passed) error {
-	key, err := keys.Load(filepath.Join(m.provider.Keys, keySign))
-	if err != nil {
-		return err
-	}
-	signer, err := keys.NewPlainSigner(key)
-	if err != nil {
-		return err
-	}
-	profile, err := httpsig.NewProfile(httpsig.Spec{Label: "countersign", Domain: countersign.DomainResponse, Components: []httpsig.Component{
-		{Name: "content-digest"}, {Name: "@status"}, {Name: "countersign-answer"}, {Name: "x-road-request-hash"}, {Name: "x-road-request-id"},
-	}})
-	if err != nil {
-		return err
-	}
-	p.header.Set("Content-Digest", httpsig.DigestContent(p.body).String())
-	p.header.Del("Signature")
-	p.header.Del("Signature-Input")
-	signed, err := profile.Sign(context.Background(), signer, httpsig.OfResponse(p.status, p.header), time.Now())
-	if err != nil {
-		return err
-	}
-	signed.Set(p.header)
 	return nil
 }
 
@@ -382,6 +291,9 @@ func cmdMiddle(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var deeds []deed
 	for _, words := range splitWords(args[2:], ",") {
+		if !slices.Contains(knownDeeds, strings.TrimPrefix(words[0], "status-")) {
+			ts.Fatalf("the man in the middle knows no deed %q", words[0])
+		}
 		deeds = append(deeds, deed{words[0], words[1:]})
 	}
 	m.mu.Lock()

@@ -74,11 +74,15 @@ const (
 	MandateWarrant   MandateKind = 3 // a court's signed warrant
 	MandateEmergency MandateKind = 4 // vital interests, reviewed within 72 hours
 	MandateProgramme MandateKind = 5 // a threshold-signed programme of legitimate volume
+	MandateOwn       MandateKind = 6 // the person asks for their own data, by their own identity token
+
+	// MandateLast is the highest kind that there is.
+	MandateLast = MandateOwn
 )
 
 // String is the kind's word.
 func (k MandateKind) String() string {
-	return word(int(k), "none", "relation", "consent", "warrant", "emergency", "programme")
+	return word(int(k), "none", "relation", "consent", "warrant", "emergency", "programme", "own")
 }
 
 // MarshalText writes the word.
@@ -86,13 +90,13 @@ func (k MandateKind) MarshalText() ([]byte, error) { return []byte(k.String()), 
 
 // UnmarshalText reads the word.
 func (k *MandateKind) UnmarshalText(b []byte) error {
-	for v := MandateNone; v <= MandateProgramme; v++ {
+	for v := MandateNone; v <= MandateLast; v++ {
 		if v.String() == string(b) {
 			*k = v
 			return nil
 		}
 	}
-	return Refuse(CodeBadRequest, "mandate kind %q is not one of none, relation, consent, warrant, emergency, programme", b)
+	return Refuse(CodeBadRequest, "mandate kind %q is not one of none, relation, consent, warrant, emergency, programme, own", b)
 }
 
 // Assurance says how well the asking official is known. Higher is better known.

@@ -14,7 +14,7 @@ import (
 // authorities puts together what a gateway verifies mandates with.
 func authorities(g *exchange.Gateway, published *exchange.Published, verifier *identity.Verifier, directory *federation.Client) exchange.Authorities {
 	return exchange.Authorities{
-		Statuses: published.Statuses, Suspensions: exchange.NewRights(g, published).Of, Persons: persons{verifier, directory},
+		Statuses: published.Statuses, Suspensions: exchange.NewRights(g, published).Of, Persons: persons{verifier, directory}, Own: persons{verifier, directory},
 		Withdrawals: func(log countersign.LogOrigin) mandate.Withdrawals { return published.Withdrawals(g, log) },
 	}
 }
@@ -42,6 +42,28 @@ func (p persons) Identify(token string) (mandate.Identity, error) {
 		return mandate.Identity{}, err
 	}
 	return mandate.Identity{Subject: subject, Nonce: c.Nonce, At: c.Issued}, nil
+}
+
+// Own implements mandate.OwnVerifier.
+func (p persons) Own(portal countersign.MemberID, e mandate.OwnEvidence) (mandate.OwnRequest, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	who, q, err := p.verifier.Query(ctx, portal, e.Token, e.Proof)
+	if err != nil {
+		return mandate.OwnRequest{}, countersign.RefuseBecause(countersign.CodeMandateInvalid, err, "the person's own request does not hold: %s", countersign.MessageOf(err))
+	}
+	if q.Kind != identity.QueryOwn || q.Member != q.Service.MemberID {
+		return mandate.OwnRequest{}, countersign.Refuse(countersign.CodeMandateInvalid, "the person's session asked for something else")
+	}
+	view, err := p.directory.Current()
+	if err != nil {
+		return mandate.OwnRequest{}, err
+	}
+	subject, err := view.Normalise(who.Scheme, who.Value)
+	if err != nil {
+		return mandate.OwnRequest{}, err
+	}
+	return mandate.OwnRequest{Subject: subject, Service: q.Service, ID: countersign.MandateID(q.ID.String()), At: q.At.Time()}, nil
 }
 
 // officialsOf verifies the tokens of a member's officials by the issuers that the directory lists for it. Where a token's identifier, or its claim of a

@@ -92,6 +92,8 @@ func runPortal(ctx context.Context, c *portalConfig, now clock.Clock, logger *sl
 	}
 	peer := casesFirst(subject.NewCaseDesk(p.cases, documentOf(p.directory)), p.consents.PeerHandler(peopleFirst(p.desk, p.provider.Handler())))
 	go p.cases.Run(ctx, time.Minute)
+	go p.consumer.Recover(ctx)
+	defer context.AfterFunc(ctx, p.consumer.CloseIdle)()
 	return serveAll(ctx, logger, []listener{
 		{name: "web", address: c.Listen.Web, handler: pages, tls: webTLS},
 		{name: "peer", address: c.Listen.Peer, handler: peer, tls: keys.PinnedServer(p.cert, p.provider.Admit)},
@@ -109,6 +111,7 @@ type portalParts struct {
 	desk      *subject.Desk
 	cases     *subject.Cases
 	consents  *exchange.Consents
+	consumer  *exchange.Consumer // asks registers for people who ask for themselves
 	verifier  *identity.Verifier
 	metrics   *prometheus.Registry
 	close     func() error
@@ -161,6 +164,7 @@ func openPortalParts(ctx context.Context, c *portalConfig, now clock.Clock, logg
 	if p.cases, err = subject.OpenCases(ctx, log, now, logger); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	p.consumer = newOwnConsumer(g, p.cert)
 	p.consents = &exchange.Consents{Gateway: g, Key: sign, Persons: persons{p.verifier, p.directory}}
 	return p, nil
 }
@@ -190,7 +194,7 @@ func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logge
 		Member: c.Member, Cert: p.cert, Directory: documentOf(p.directory), Log: p.log, Verifier: p.verifier, Clock: now, Logger: logger, Patience: patience,
 	})
 	return portal.New(portal.Options{
-		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Consents: p.consents, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
+		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Consents: p.consents, Exchange: p.consumer, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
 		Clock: now, Logger: logger, Place: place, Policy: func() ([]byte, error) {
 			view, err := p.directory.Current()
 			if err != nil {
@@ -199,6 +203,15 @@ func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logge
 			return []byte(view.PolicyText(logsOf(view.Document())...)), nil
 		},
 	})
+}
+
+// newOwnConsumer makes the asking side of a portal. It is reached within the process alone, and asks as the portal's one subsystem; what gets it an answer
+// is the person's own token.
+func newOwnConsumer(g *exchange.Gateway, cert tls.Certificate) *exchange.Consumer {
+	own := countersign.SubsystemID{MemberID: g.Member, Subsystem: subject.SubsystemPortal}
+	return exchange.NewConsumer(g, func(*http.Request) (func(countersign.SubsystemID) bool, error) {
+		return func(id countersign.SubsystemID) bool { return id == own }, nil
+	}, exchange.Officials{}, dialer(cert))
 }
 
 // newDesk makes the part of a gateway that answers people's queries about its log.

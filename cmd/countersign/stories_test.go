@@ -128,6 +128,8 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"history":      cmdHistory,
 		"petition":     cmdPetition,
 		"agree":        cmdAgree,
+		"own":          cmdOwn,
+		"portalalone":  cmdPortalAlone,
 		"let":          cmdLet,
 		"volley":       cmdVolley,
 		"forge":        cmdForge,

@@ -102,6 +102,8 @@ func members() []countersign.Member {
 	other := func(code string, role countersign.Role, name countersign.Text) countersign.Member {
 		return countersign.Member{ID: Member(code), Text: name, Roles: []countersign.Role{role}}
 	}
+	portal := other("POR", countersign.RolePortal, text("Vətəndaş portalı", "People's portal", "Портал для людей"))
+	portal.Subsystems = []countersign.Subsystem{{Code: Portal().Subsystem, Text: portal.Text}}
 	return []countersign.Member{
 		agency(POP, text("Əhali reyestri", "Population register", "Реестр населения")),
 		agency(VEH, text("Nəqliyyat vasitələri reyestri", "Vehicle register", "Реестр транспортных средств")),
@@ -112,7 +114,7 @@ func members() []countersign.Member {
 		other("CRT", countersign.RoleCourt, text("Məhkəmə", "Court", "Суд")),
 		other("DPA", countersign.RoleOverseer, text("Fərdi məlumatların mühafizəsi orqanı", "Data-protection authority", "Орган по защите персональных данных")),
 		other("OPR", countersign.RoleOperator, text("Kataloqun operatoru", "Operator of the directory", "Оператор каталога")),
-		other("POR", countersign.RolePortal, text("Vətəndaş portalı", "People's portal", "Портал для людей")),
+		portal,
 	}
 }
 

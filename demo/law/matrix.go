@@ -53,6 +53,9 @@ func matrix() []countersign.Cell {
 	may("refugee-support", "identity residence", none, consent)
 	may("refugee-support", "refugee-status", consent)
 
+	// The person's own request, through the portal, by the person's own login.
+	may("own-access", "identity citizenship photo civil-acts residence vehicles driving-licence benefits employment health-records property residence-permits", countersign.MandateOwn)
+
 	// Machines ask: yes or no, or under a programme.
 	may("housing-check", "residence", programme)
 	may("identity-check", "identity", none)

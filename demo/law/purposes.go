@@ -25,6 +25,7 @@ func bases() []countersign.LegalBasis {
 		law("migration-code-45", "45", "Miqrasiya Məcəlləsi", "Migration Code", "Миграционный кодекс"),
 		law("statistics-act-11", "11", "Rəsmi statistika haqqında Qanun", "Official Statistics Act", "Закон об официальной статистике"),
 		law("data-act-8", "8", "Fərdi məlumatlar haqqında Qanun", "Personal Data Act", "Закон о персональных данных"),
+		law("data-act-15", "15", "Fərdi məlumatlar haqqında Qanun", "Personal Data Act", "Закон о персональных данных"),
 		law("data-act-19", "19", "Fərdi məlumatlar haqqında Qanun", "Personal Data Act", "Закон о персональных данных"),
 		law("service-act-28", "28", "Dövlət qulluğu haqqında Qanun", "Civil Service Act", "Закон о государственной службе"),
 		law("defence-act-16", "16", "Hərbi vəzifə haqqında Qanun", "Military Duty Act", "Закон о воинской обязанности"),
@@ -100,6 +101,9 @@ func purposes() []countersign.Purpose {
 		// A confirmation is a question to a register too; it must not fail for the questions that it serves.
 		linked(8, p("case-confirmation", "data-act-19", automated, day,
 			"Sizinlə bağlı işin həqiqətən açıq olduğunu yoxlamaq üçün", "To check that a case about you is really open", "Чтобы проверить, что дело о вас действительно открыто")),
+		// The person, by the person's own login; looked at again while reading.
+		polled(6, 60, p("own-access", "data-act-15", automated, day,
+			"Öz məlumatlarınızı görmək istədiyiniz üçün", "Because you asked to see your own data", "Потому что вы сами захотели увидеть свои данные")),
 		p("statistics-open", "statistics-act-11", automated, 3650*day,
 			"Açıq məlumat: heç kim haqqında deyil", "Open data, about nobody", "Открытые данные, ни о ком"),
 		// About an invented person, asked as often as a test likes.

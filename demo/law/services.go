@@ -117,6 +117,7 @@ func services() []countersign.Service {
 		}
 		slices.Sort(s.Categories)
 		slices.SortFunc(s.Fields, func(a, b countersign.Field) int { return strings.Compare(string(a.Path), string(b.Path)) })
+		ownAccess(s)
 		if s.Subject.From != countersign.SubjectNone {
 			sum := countersign.Digest(sha256.Sum256(Assessment(s)))
 			s.Assessment = &sum

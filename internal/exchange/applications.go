@@ -301,22 +301,32 @@ func (c *Consents) item(ctx context.Context, x *consentRow) (*ConsentItem, error
 	return item, nil
 }
 
-// Draft writes the consent that a person is about to give to an application: exactly its words. It gives its bytes, which nobody has agreed to yet, and the
-// nonce under which the person must log in for it.
-func (c *Consents) Draft(ctx context.Context, person countersign.SubjectID, id countersign.MandateID, text, lang string) (consent []byte, nonce string, err error) {
+// Draft is a consent, word for word, to which nobody has agreed yet.
+type Draft struct {
+	Consent []byte
+	Nonce   string // under which the person must log in for it
+	Code    string // that portal and identity provider both show: mandate.ConsentCode
+}
+
+// Draft writes the consent that a person is about to give to an application.
+func (c *Consents) Draft(ctx context.Context, person countersign.SubjectID, id countersign.MandateID, text, lang string) (*Draft, error) {
 	item, err := c.One(ctx, person, id)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if item.State != ConsentPending {
-		return nil, "", alreadyAnswered()
+		return nil, alreadyAnswered()
 	}
 	var salt [16]byte
 	_, _ = rand.Read(salt[:]) // crypto/rand.Read never fails
 	scope := item.Scope
 	scope.Issued = mandate.SecondsOf(c.Gateway.now())
 	scope.From = scope.Issued
-	return mandate.NewConsent(&mandate.Consent{Scope: scope, Text: text, Lang: lang, Salt: base64.RawURLEncoding.EncodeToString(salt[:])})
+	consent, nonce, err := mandate.NewConsent(&mandate.Consent{Scope: scope, Text: text, Lang: lang, Salt: base64.RawURLEncoding.EncodeToString(salt[:])})
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{Consent: consent, Nonce: nonce, Code: mandate.ConsentCode(nonce)}, nil
 }
 
 func alreadyAnswered() error {

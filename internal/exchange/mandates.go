@@ -17,8 +17,8 @@ import (
 // maxPresented bounds how many mandates one question may present.
 const maxPresented = 4
 
-// Presented is one mandate as it travels in Countersign-Mandate: base64url of its JSON, without padding. Exactly one of Warrant, Consent and
-// Emergency is there; a warrant and a consent come with the receipt of their registration, whose proof is cosigned. Several are separated by
+// Presented is one mandate as it travels in Countersign-Mandate: base64url of its JSON, without padding. Exactly one of Warrant, Consent,
+// Emergency and Own is there; a warrant and a consent come with the receipt of their registration, whose proof is cosigned. Several are separated by
 // commas. A relation is never presented: the provider's gateway has it confirmed.
 //
 // SPEC: docs/spec/mandate.md, "How mandates travel".
@@ -26,7 +26,16 @@ type Presented struct {
 	Warrant   string               `json:"warrant,omitzero"`
 	Consent   []byte               `json:"consent,omitzero"` // the JSON of mandate.ConsentEvidence, as it was registered
 	Emergency string               `json:"emergency,omitzero"`
+	Own       *mandate.OwnEvidence `json:"own,omitzero"` // the person's own request, brought by a portal
 	Receipt   *countersign.Receipt `json:"receipt,omitzero"`
+}
+
+// PurposeOwnAccess is the purpose for which people ask for their own data.
+const PurposeOwnAccess = mandate.PurposeOwnAccess
+
+// PresentOwn writes a person's own request as it travels in Countersign-Mandate.
+func PresentOwn(token, proof string) (string, error) {
+	return (&Presented{Own: &mandate.OwnEvidence{Token: token, Proof: proof}}).Encode()
 }
 
 // Encode writes one element of the header.
@@ -59,7 +68,7 @@ func ParsePresented(header string) ([]Presented, error) {
 			return bad(err)
 		}
 		kinds := 0
-		for _, there := range []bool{p.Warrant != "", len(p.Consent) > 0, p.Emergency != ""} {
+		for _, there := range []bool{p.Warrant != "", len(p.Consent) > 0, p.Emergency != "", p.Own != nil} {
 			if there {
 				kinds++
 			}
@@ -79,6 +88,8 @@ type Authorities struct {
 	Persons mandate.IdentityVerifier
 	// Withdrawals tells which consents were withdrawn, by the log in which they are registered.
 	Withdrawals func(countersign.LogOrigin) mandate.Withdrawals
+	// Own verifies people's own requests.
+	Own mandate.OwnVerifier
 	// Suspensions tells whose emergency right is suspended.
 	Suspensions func(*countersign.Directory) mandate.Suspensions
 }
@@ -101,7 +112,7 @@ func (g *Gateway) verifyMandates(rules *rulebook, q *question) error {
 		return err
 	}
 	for i := range presented {
-		m, err := g.verifyMandate(rules, &presented[i], logs)
+		m, err := g.verifyMandate(rules, q, &presented[i], logs)
 		if err != nil {
 			return err
 		}
@@ -110,7 +121,7 @@ func (g *Gateway) verifyMandates(rules *rulebook, q *question) error {
 	return nil
 }
 
-func (g *Gateway) verifyMandate(rules *rulebook, p *Presented, logs *countersign.Policy) (m mandate.Mandate, err error) {
+func (g *Gateway) verifyMandate(rules *rulebook, q *question, p *Presented, logs *countersign.Policy) (m mandate.Mandate, err error) {
 	at, doc := g.now(), rules.view.Document()
 	proof := mandate.ReceiptProof{Policy: logs, Receipt: p.Receipt}
 	switch {
@@ -126,6 +137,8 @@ func (g *Gateway) verifyMandate(rules *rulebook, p *Presented, logs *countersign
 			rights = g.Authorities.Suspensions(doc)
 		}
 		m, _, err = rules.policy.VerifyEmergency(p.Emergency, at, rights)
+	case p.Own != nil:
+		m, err = rules.policy.VerifyOwn(*p.Own, q.head.Client, at, g.Authorities.Own)
 	default:
 		var withdrawn mandate.Withdrawals
 		if g.Authorities.Withdrawals != nil && p.Receipt != nil {
@@ -186,8 +199,11 @@ func (r *rulebook) consumerBudgets(q *question) []mandate.BudgetSpec {
 	kind := countersign.MandateNone
 	if presented, err := ParsePresented(q.mandate); q.mandate != "" && err == nil {
 		for i := range presented {
-			if presented[i].Emergency != "" {
+			switch {
+			case presented[i].Emergency != "":
 				kind = countersign.MandateEmergency
+			case presented[i].Own != nil && kind == countersign.MandateNone && q.purpose == mandate.PurposeOwnAccess:
+				kind = countersign.MandateOwn
 			}
 		}
 	}

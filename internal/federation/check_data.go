@@ -153,7 +153,7 @@ func (c *checker) purpose(at string, p *countersign.Purpose) {
 
 func (c *checker) mandates(field string, kinds []countersign.MandateKind) {
 	for i, k := range kinds {
-		if k < countersign.MandateNone || k > countersign.MandateProgramme {
+		if k < countersign.MandateNone || k > countersign.MandateLast {
 			c.bad(field, "kind %d is not known", k)
 		}
 		if slices.Contains(kinds[:i], k) {
@@ -165,17 +165,18 @@ func (c *checker) mandates(field string, kinds []countersign.MandateKind) {
 // permitted gives the mandates that a cell of a class may list. A stricter mandate than the class asks for is always welcome where it exists.
 //
 // LAW: DATA-CLASSES: R needs purpose and a relation; C consent; W a court's warrant; C/W either; N never. An emergency (vital interests)
-// may stand in for R, C and C/W, never for W alone or N.
+// may stand in for R, C and C/W, never for W alone or N. GDPR Art. 15: the person sees their own data, but for W, where a court decides who knows what
+// (Art. 23), and N, which is asked of the register itself.
 func permitted(class countersign.Class) []countersign.MandateKind {
-	const none, relation, consent, warrant, emergency, programme = countersign.MandateNone, countersign.MandateRelation, countersign.MandateConsent,
-		countersign.MandateWarrant, countersign.MandateEmergency, countersign.MandateProgramme
+	const none, relation, consent, warrant, emergency, programme, own = countersign.MandateNone, countersign.MandateRelation, countersign.MandateConsent,
+		countersign.MandateWarrant, countersign.MandateEmergency, countersign.MandateProgramme, countersign.MandateOwn
 	switch class {
 	case countersign.ClassOpen, countersign.ClassRelation:
-		return []countersign.MandateKind{none, relation, consent, warrant, emergency, programme}
+		return []countersign.MandateKind{none, relation, consent, warrant, emergency, programme, own}
 	case countersign.ClassConsent:
-		return []countersign.MandateKind{consent, emergency}
+		return []countersign.MandateKind{consent, emergency, own}
 	case countersign.ClassConsentWarrant:
-		return []countersign.MandateKind{consent, warrant, emergency}
+		return []countersign.MandateKind{consent, warrant, emergency, own}
 	case countersign.ClassWarrant:
 		return []countersign.MandateKind{warrant}
 	}

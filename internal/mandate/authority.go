@@ -112,9 +112,9 @@ func (m *Mandate) holds(q *Question, s *service, u *purpose, d *Decision) bool {
 	ref := m.Kind.String() + " " + string(m.ID)
 	bad := func(text string) { d.refuse(countersign.CodeMandateInvalid, ref, "the "+m.Kind.String()+" "+text) }
 	switch m.Kind {
-	case countersign.MandateRelation, countersign.MandateConsent, countersign.MandateWarrant, countersign.MandateEmergency:
+	case countersign.MandateRelation, countersign.MandateConsent, countersign.MandateWarrant, countersign.MandateEmergency, countersign.MandateOwn:
 	default:
-		d.refuse(countersign.CodeMandateInvalid, ref, "a mandate is a relation, a consent, a warrant or an emergency")
+		d.refuse(countersign.CodeMandateInvalid, ref, "a mandate is a relation, a consent, a warrant, an emergency or the person's own request")
 		return false
 	}
 	if !m.verified || m.ID == "" || m.Digest.IsZero() {

@@ -93,12 +93,18 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 	if official == "" {
 		official = noOfficial
 	}
+	if kind == countersign.MandateOwn {
+		official = subject // each person asks for themselves: nobody uses up what another may
+	}
 	service := q.Service.String()
 	b := make([]BudgetSpec, 0, 6)
 	for i := range purpose.budgets {
 		t := &purpose.budgets[i]
 		if t.Name == BudgetEmergency && kind != countersign.MandateEmergency {
 			continue
+		}
+		if own := kind == countersign.MandateOwn; own && t.Name != BudgetPollMinute && t.Name != BudgetPollDay {
+			continue // LAW: GDPR Art. 15: how many people see their own data in an hour, and in how many registers, is nobody's to bound
 		}
 		b = append(b, *t)
 		s := &b[len(b)-1]

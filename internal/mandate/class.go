@@ -11,7 +11,7 @@ type kinds uint8
 
 func kindsOf(list ...countersign.MandateKind) (k kinds) {
 	for _, m := range list {
-		if m <= countersign.MandateProgramme {
+		if m <= countersign.MandateLast {
 			k |= 1 << m
 		}
 	}
@@ -19,11 +19,11 @@ func kindsOf(list ...countersign.MandateKind) (k kinds) {
 }
 
 func (k kinds) has(m countersign.MandateKind) bool {
-	return m <= countersign.MandateProgramme && k&(1<<m) != 0
+	return m <= countersign.MandateLast && k&(1<<m) != 0
 }
 
 func (k kinds) list() (out []countersign.MandateKind) {
-	for m := countersign.MandateNone; m <= countersign.MandateProgramme; m++ {
+	for m := countersign.MandateNone; m <= countersign.MandateLast; m++ {
 		if k.has(m) {
 			out = append(out, m)
 		}
@@ -34,12 +34,16 @@ func (k kinds) list() (out []countersign.MandateKind) {
 // String lists the kinds in words, joined by "or".
 func (k kinds) String() string {
 	var words []string
-	for m := countersign.MandateNone; m <= countersign.MandateProgramme; m++ {
+	for m := countersign.MandateNone; m <= countersign.MandateLast; m++ {
 		if !k.has(m) {
 			continue
 		}
 		if m == countersign.MandateNone {
 			words = append(words, "the purpose alone")
+			continue
+		}
+		if m == countersign.MandateOwn {
+			words = append(words, "the person's own request")
 			continue
 		}
 		words = append(words, m.String())
@@ -58,18 +62,18 @@ func floor(c countersign.Class, special bool) kinds {
 	switch c {
 	case countersign.ClassOpen:
 		return kindsOf(countersign.MandateNone, countersign.MandateRelation, countersign.MandateConsent, countersign.MandateWarrant,
-			countersign.MandateEmergency, countersign.MandateProgramme)
+			countersign.MandateEmergency, countersign.MandateProgramme, countersign.MandateOwn)
 	case countersign.ClassRelation:
-		k := kindsOf(countersign.MandateRelation, countersign.MandateConsent, countersign.MandateWarrant, countersign.MandateEmergency)
+		k := kindsOf(countersign.MandateRelation, countersign.MandateConsent, countersign.MandateWarrant, countersign.MandateEmergency, countersign.MandateOwn)
 		// LAW: Convention 108+ Art. 6: special categories only with appropriate safeguards; a purpose or volume alone is none.
 		if !special {
 			k |= kindsOf(countersign.MandateNone, countersign.MandateProgramme)
 		}
 		return k
 	case countersign.ClassConsent:
-		return kindsOf(countersign.MandateConsent, countersign.MandateEmergency)
+		return kindsOf(countersign.MandateConsent, countersign.MandateEmergency, countersign.MandateOwn)
 	case countersign.ClassConsentWarrant:
-		return kindsOf(countersign.MandateConsent, countersign.MandateWarrant, countersign.MandateEmergency)
+		return kindsOf(countersign.MandateConsent, countersign.MandateWarrant, countersign.MandateEmergency, countersign.MandateOwn)
 	case countersign.ClassWarrant:
 		// An emergency stands in for R, C and C/W, never for W alone.
 		return kindsOf(countersign.MandateWarrant)

@@ -154,7 +154,7 @@ func (s *Server) apiQuery(r *http.Request, one *session) (q subject.HistoryQuery
 func apiUseOf(one *session, n *names, u *subject.Use) apiUse {
 	a := apiUse{
 		Handle: useHandle(one, u), Kind: u.Kind, Time: u.Time, Statement: u.Statement, Categories: u.Categories, Differences: u.Differences,
-		Delayed: u.Delayed, ByProduct: u.ByProduct, Pending: u.Pending, Self: u.Kind == countersign.LeafView,
+		Delayed: u.Delayed, ByProduct: u.ByProduct, Pending: u.Pending, Self: u.Kind == countersign.LeafView || ownRequest(u),
 		Provider: apiSideOf(one, u.Provider), Consumer: apiSideOf(one, u.Consumer),
 	}
 	if st := u.Statement; st != nil {

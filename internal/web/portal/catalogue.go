@@ -25,7 +25,7 @@ func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session)
 		v.Sources = sourcesOf(n, h)
 		for _, u := range h.Uses {
 			st := u.Statement
-			if st == nil || u.Kind == countersign.LeafView {
+			if st == nil || u.Kind == countersign.LeafView || ownRequest(u) {
 				continue
 			}
 			if st.Outcome != countersign.OutcomeReleased {
@@ -53,7 +53,7 @@ func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session)
 		}
 		reg := page.Register{
 			Handle: one.handle(handleRegister, d.ID), Name: d.Text.In(n.lang), Holder: n.member(d.ID.MemberID), Refused: refused[d.ID], Disabled: d.Disabled,
-			Categories: n.held(d, classes),
+			Categories: n.held(d, classes), OwnData: s.o.Exchange != nil && n.ownPath(d, s.o.Member, one.person.Subject) != "",
 		}
 		if d.Assessment != nil {
 			reg.Assessment = d.Assessment.String()

@@ -14,7 +14,6 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/exchange"
-	"countersign.dev/countersign/internal/mandate"
 	"countersign.dev/countersign/internal/subject"
 	"countersign.dev/countersign/internal/web"
 	"countersign.dev/countersign/internal/web/page"
@@ -241,24 +240,30 @@ func (s *Server) answerConsent(w http.ResponseWriter, r *http.Request, one *sess
 	frame := s.frame(r, one, page.SectionConsents)
 	c := consentOf(one, n, item, s.o.Clock.Now())
 	sentence := sentenceOf(frame.Locale, &c)
-	consent, nonce, err := s.o.Consents.Draft(r.Context(), one.person.Subject, item.ID, sentence, n.lang)
+	draft, err := s.o.Consents.Draft(r.Context(), one.person.Subject, item.ID, sentence, n.lang)
 	if err != nil {
 		return err
 	}
-	d := &deed{id: item.ID, consent: consent, nonce: nonce, state: token(), verifier: oauth2.GenerateVerifier(), begun: s.o.Clock.Now()}
+	d := &deed{id: item.ID, consent: draft.Consent, nonce: draft.Nonce, state: token(), verifier: oauth2.GenerateVerifier(), begun: s.o.Clock.Now()}
 	one.remember(d)
 	return s.render(w, r, http.StatusOK, page.ConsentSignPage(frame, page.ConsentSign{
-		Consent: c, Sentence: sentence, Code: mandate.ConsentCode(nonce), Deed: one.handle(handleDeed, d.state), Provider: s.issuerName(one.issuer, n.lang),
+		Consent: c, Sentence: sentence, Code: draft.Code, Deed: one.handle(handleDeed, d.state), Provider: s.issuerName(one.issuer, n.lang),
 	}))
 }
 
 // sentenceOf is what the person agrees to, in one sentence of the person's language: it stands in the consent, and every gateway has it.
 func sentenceOf(l *web.Localizer, c *page.Consent) string {
 	var fields []string
-	for _, f := range c.Fields {
-		if name := l.Field(f); name != "" && !slices.Contains(fields, name) {
-			fields = append(fields, name)
+	for _, g := range l.Fields(c.Fields) {
+		if g.Name == "" {
+			fields = append(fields, g.Fields...)
+			continue
 		}
+		var names []string
+		for _, name := range g.Fields {
+			names = append(names, l.Lower(name))
+		}
+		fields = append(fields, g.Name+": "+strings.Join(names, ", "))
 	}
 	return l.T("consent.sentence", "Agency", c.Agency, "Holder", c.Holder, "Service", c.Service, "Fields", strings.Join(fields, "; "), "Purpose", c.Purpose,
 		"Law", l.T("law.article", "Law", c.Law.Name, "Article", c.Law.Article), "Date", l.Date(c.Until))

@@ -35,11 +35,16 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request, one *session) err
 	if len(v.Cases) > 0 {
 		v.Entry.Notices = append(v.Entry.Notices, page.NoticeCase)
 	}
-	v.MayObject = u.Statement != nil && u.Kind != countersign.LeafView
+	v.MayObject = u.Statement != nil && u.Kind != countersign.LeafView && !ownRequest(u)
 	if st := u.Statement; st != nil {
 		law, article, url := n.basis(st.Basis)
 		v.Exchange, v.Asked, v.Case = st.Exchange, st.Asked.Time(), string(st.Case)
 		v.Authority = page.Authority{Kind: st.Mandate.Kind, ID: string(st.Mandate.ID)}
+		if st.Mandate.Kind == countersign.MandateConsent && s.o.Consents != nil {
+			if _, err := s.o.Consents.One(r.Context(), one.person.Subject, st.Mandate.ID); err == nil {
+				v.Authority.Consent = one.handle(handleConsent, st.Mandate.ID)
+			}
+		}
 		if u.Kind != countersign.LeafView {
 			v.Law = page.Law{Name: law, Article: article, URL: url}
 		}

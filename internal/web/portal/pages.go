@@ -31,6 +31,8 @@ func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseW
 	own("GET "+page.PathYear, s.year)
 	own("GET "+page.PathYearOf, s.yearOf)
 	own("GET "+page.PathCatalogue, s.catalogue)
+	own("POST "+page.PathOwnData, s.ownData)
+	own("GET "+page.PathOwnData, s.backToCatalogue)
 	own("GET "+page.PathCases, s.caseList)
 	own("GET "+page.PathCase, s.showCase)
 	own("POST "+page.PathCaseReply, s.personStep(subject.StepReplied, "text", page.FlashCaseReplied))

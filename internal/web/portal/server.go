@@ -25,6 +25,7 @@ type Options struct {
 	Subject   *subject.Portal
 	Cases     *subject.Cases
 	Consents  *exchange.Consents // the portal's registry of consents
+	Exchange  http.Handler       // the portal's asking side: an exchange.Consumer for its own subsystem; nil where people are shown no register's data
 	Directory subject.Directory
 	Clients   []Client               // one at least
 	Policy    func() ([]byte, error) // the directory's logs and witnesses, as C2SP tlog-policy

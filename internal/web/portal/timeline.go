@@ -237,10 +237,10 @@ func entryOf(one *session, n *names, u *subject.Use) page.Entry {
 	}
 	e.Asker = page.Asker{
 		Agency: n.member(st.Consumer.MemberID), System: n.system(st.Consumer), Role: st.Official.Role, Assurance: st.Official.Assurance,
-		OnBehalfOf: st.OnBehalfOf, Self: u.Kind == countersign.LeafView,
+		OnBehalfOf: st.OnBehalfOf, Self: u.Kind == countersign.LeafView || ownRequest(u),
 	}
 	e.Holder, e.Outcome, e.Reasons, e.Mandate, e.Fields = n.member(st.Service.MemberID), st.Outcome, st.Reasons, st.Mandate.Kind, st.Fields
-	if !e.Asker.Self {
+	if u.Kind != countersign.LeafView {
 		e.Service, e.Purpose = n.service(st.Service), n.purpose(st.Purpose)
 	}
 	for _, c := range u.Categories {
@@ -249,6 +249,11 @@ func entryOf(one *session, n *names, u *subject.Use) page.Entry {
 		e.Special = e.Special || special
 	}
 	return e
+}
+
+// ownRequest recognises what the person asked a register for, about themselves.
+func ownRequest(u *subject.Use) bool {
+	return u.Statement != nil && u.Statement.Mandate.Kind == countersign.MandateOwn && !u.ByProduct
 }
 
 // seen says from whose log a use is known. What only one side can know, and what the other may be about to record, is no gap.

@@ -177,7 +177,7 @@ func (r *rulebook) logs() (*countersign.Policy, error) {
 func (q *question) uses(d *mandate.Decision) []ledger.Use {
 	for i := range q.mandates {
 		if m := &q.mandates[i]; m.Uses > 0 && m.Digest == d.Mandate.Digest {
-			return []ledger.Use{{Mandate: countersign.MandateID(hex.EncodeToString(m.Digest[:])), Limit: m.Uses, Ends: m.NotAfter.Add(time.Hour)}}
+			return []ledger.Use{{Mandate: countersign.MandateID(hex.EncodeToString(m.Digest[:])), Limit: m.Uses, Begins: m.NotBefore, Ends: m.NotAfter.Add(time.Hour)}}
 		}
 	}
 	return nil

@@ -68,6 +68,8 @@ type checker struct {
 	known  map[uint64][]CheckpointRow
 	tiles  []TileRow // to be written again
 
+	predecessor *countersign.EndedLog
+
 	held    []heldRoot
 	closed  map[countersign.ExchangeID]uint64    // consumer's exchanges, by the leaf that closed them
 	recent  map[countersign.ExchangeID]*EntryRow // provider's, young enough to be replayed
@@ -128,7 +130,12 @@ func (c *checker) settings(ctx context.Context) error {
 			c.problem(false, "setting "+name, "it is %q, not %q", got, want)
 		}
 	}
-	return nil
+	var err error
+	if c.predecessor, err = Predecessor(ctx, c.cfg.Store); countersign.CodeOf(err) == countersign.CodeStore {
+		c.problem(false, "setting "+metaPredecessor, "%s", countersign.MessageOf(err))
+		return nil
+	}
+	return err
 }
 
 func (c *checker) checkpoints(ctx context.Context) error {

@@ -32,7 +32,16 @@ func (c *checker) inception(row *EntryRow) {
 	if err != nil {
 		return // told already
 	}
-	if leaf.Kind != countersign.LeafInception || leaf.Commitment != sha256.Sum256([]byte("countersign inception\x00"+c.cfg.VKey)) {
+	due := countersign.Commitment(sha256.Sum256([]byte("countersign inception\x00" + c.cfg.VKey)))
+	if c.predecessor != nil {
+		body, err := endBody(c.predecessor)
+		if err != nil {
+			c.problem(false, "setting "+metaPredecessor, "%s", countersign.MessageOf(err))
+			return
+		}
+		due = successorCommitment(c.cfg.VKey, body)
+	}
+	if leaf.Kind != countersign.LeafInception || leaf.Commitment != due {
 		c.problem(false, "leaf 0", "it is not the inception of this log under its key")
 	}
 }

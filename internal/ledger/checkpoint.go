@@ -373,16 +373,27 @@ func (l *Log) CosignedCheckpoint() []byte {
 	return l.publisher.cosigned.Note
 }
 
-// Proof is a C2SP tlog-proof of the leaf under the newest checkpoint that a quorum has cosigned (that the log has signed, where the policy
+// Proof is a C2SP tlog-proof of the leaf of a place under the newest checkpoint that a quorum has cosigned (that the log has signed, where the policy
 // asks for no witnesses). Until there is one that reaches the leaf it is a CodeNoQuorum refusal.
-func (l *Log) Proof(ctx context.Context, index uint64) (string, error) {
+func (l *Log) Proof(ctx context.Context, place uint64) (string, error) {
+	e, index, err := l.at(place)
+	if err != nil {
+		return "", countersign.RefuseBecause(countersign.CodeNoQuorum, err, "this gateway has had no such log")
+	}
+	if e != nil {
+		return prove(ctx, &tree{e.store, e.edge}, index, e.shown)
+	}
 	l.publisher.mu.Lock()
 	row := l.publisher.shown()
 	l.publisher.mu.Unlock()
+	return prove(ctx, l.tree(), index, row)
+}
+
+func prove(ctx context.Context, t *tree, index uint64, row CheckpointRow) (string, error) {
 	if row.Size <= index {
 		return "", countersign.Refuse(countersign.CodeNoQuorum, "no quorum of witnesses has cosigned leaf %d yet: ask again later", index)
 	}
-	path, err := l.tree().inclusion(ctx, index, row.Size)
+	path, err := t.inclusion(ctx, index, row.Size)
 	if err != nil {
 		return "", err
 	}

@@ -29,9 +29,10 @@ const confirmTime = 3 * time.Second
 // confirmEvery is how often a restored store asks again.
 const confirmEvery = 5 * time.Second
 
-// MarkRestored marks a copy of a log's store as one that was not the log's own from one moment to the next.
+// MarkRestored marks a copy of a log's store as one that was not the log's own from one moment to the next. A log that is opened on it waits for its
+// witnesses, and takes no question for six minutes from then on.
 func MarkRestored(ctx context.Context, s Store, at time.Time) error {
-	return s.SetMeta(ctx, map[string][]byte{metaRestored: []byte(at.UTC().Format(time.RFC3339))})
+	return s.SetMeta(ctx, map[string][]byte{metaRestored: []byte(at.UTC().Format(time.RFC3339)), metaAnswersFrom: {}})
 }
 
 // loadRestored holds a restored log back from its first moment on.

@@ -43,6 +43,8 @@ type Config struct {
 	SignWindow time.Duration
 	// Confirm has Open ask the witnesses what they hold of the log before it takes a record: see Log.Confirm.
 	Confirm bool
+	// Ended are the logs that this one has taken over from, oldest first.
+	Ended []Ended
 	// Disputed names the exchanges whose records an open case keeps from their end; nil where there are no cases.
 	Disputed Disputed
 	// Tick is how often checkpoints are made; 0 means each second.
@@ -80,9 +82,14 @@ type Log struct {
 	haltMu      sync.RWMutex
 	halt        error
 	unconfirmed error // a restored store waits for its witnesses; ends by itself
+	unannounced error // a successor waits for the directory; ends by itself
 	clockWrong  error // the witnesses' time is another; ends by itself
 
 	confirmFrom time.Time // the tick's alone
+
+	ended       []*endedLog
+	predecessor *countersign.EndedLog
+	answersFrom time.Time // questions are taken from then on; the zero time takes them at once
 }
 
 // Names of the settings that make a store this log's.
@@ -100,6 +107,10 @@ func Create(ctx context.Context, cfg Config, why string) error {
 	if err != nil {
 		return err
 	}
+	return l.create(ctx, why, l.inceptionCommitment())
+}
+
+func (l *Log) create(ctx context.Context, why string, inception countersign.Commitment) error {
 	switch origin, err := l.store.Meta(ctx, metaOrigin); {
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
@@ -112,7 +123,7 @@ func Create(ctx context.Context, cfg Config, why string) error {
 		return err
 	}
 	now := l.clock.Now()
-	leaf := (&countersign.Leaf{Kind: countersign.LeafInception, Hour: countersign.HourOf(now), Commitment: l.inceptionCommitment()}).Encode()
+	leaf := (&countersign.Leaf{Kind: countersign.LeafInception, Hour: countersign.HourOf(now), Commitment: inception}).Encode()
 	switch size {
 	case 0:
 		row := &EntryRow{Index: 0, Leaf: leaf, At: countersign.MillisOf(now)}
@@ -147,7 +158,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, cfg.SignWindow); err != nil {
 		return nil, err
 	}
-	if err := l.loadRestored(ctx); err != nil {
+	if err := l.loadHistory(ctx, cfg); err != nil {
 		return nil, errors.Join(err, l.signer.Close(ctx))
 	}
 	l.commitWindow = cfg.CommitWindow
@@ -175,6 +186,20 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.workers.Go(func() { l.run(background, tick) })
 	l.workers.Go(func() { l.expiry.run(background) })
 	return l, nil
+}
+
+// loadHistory reads what the store went through before: whether it was put back, whether its log takes over from others.
+func (l *Log) loadHistory(ctx context.Context, cfg Config) error {
+	for _, load := range []func(context.Context) error{l.loadRestored, l.loadSuccessor, l.loadWait} {
+		if err := load(ctx); err != nil {
+			return err
+		}
+	}
+	if err := l.openEnded(ctx, cfg); err != nil {
+		return err
+	}
+	l.logEnded()
+	return nil
 }
 
 func (cfg *Config) assemble() (*Log, error) {
@@ -340,10 +365,7 @@ func (l *Log) suspend(why error) {
 func (l *Log) suspended() error {
 	l.haltMu.RLock()
 	defer l.haltMu.RUnlock()
-	if l.halt == nil && l.unconfirmed == nil {
-		return l.clockWrong
-	}
-	return cmp.Or(l.halt, l.unconfirmed)
+	return cmp.Or(l.halt, l.unconfirmed, l.unannounced, l.clockWrong)
 }
 
 // forks is the reason why a checkpoint might fork the log, or nil: a wrong clock does not.
@@ -353,8 +375,8 @@ func (l *Log) forks() error {
 	return cmp.Or(l.halt, l.unconfirmed)
 }
 
-// Healthy reports why the log takes no records at present, or nil.
-func (l *Log) Healthy() error { return l.suspended() }
+// Healthy reports why the log takes no records, or no questions, at present, or nil.
+func (l *Log) Healthy() error { return cmp.Or(l.suspended(), l.mayAnswer()) }
 
 // run does what comes with time: checkpoints, sealed slots, the public view, pruning.
 func (l *Log) run(ctx context.Context, every time.Duration) {

@@ -13,7 +13,8 @@ import (
 
 // Stored is an entry as the log holds it.
 type Stored struct {
-	Index     uint64
+	Index     uint64                // its place: beyond countersign.PlaceBase in an ended log
+	Origin    countersign.LogOrigin // of the log that it is in
 	Time      countersign.Millis
 	Exchange  countersign.ExchangeID
 	Tag       countersign.SubjectTag
@@ -26,7 +27,7 @@ type Stored struct {
 
 // Page is a stretch of a list that runs from the newest to the oldest.
 type Page struct {
-	Before uint64 // entries below this index; 0 begins with the newest
+	Before uint64 // entries older than that of this place; 0 begins with the newest
 	Limit  int    // 1 to MaxPage; 0 means MaxPage
 }
 
@@ -47,26 +48,52 @@ func (p Page) bounds() (before uint64, limit int) {
 // ByExchange gives the entries of an exchange in this log, oldest first: usually one; two where class O was streamed, or where the member
 // asked itself. None is no error.
 func (l *Log) ByExchange(ctx context.Context, id countersign.ExchangeID) ([]*Stored, error) {
+	var out []*Stored
+	for _, e := range l.ended {
+		old, err := e.ByExchange(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range old {
+			s.Index = countersign.PlaceOf(e.number, s.Index)
+		}
+		out = append(out, old...)
+	}
 	rows, err := l.store.EntriesOf(ctx, id)
-	return l.opened(rows, err)
+	now, err := l.opened(rows, err)
+	if err != nil || len(out) == 0 {
+		return now, err
+	}
+	return append(out, now...), nil
 }
 
 // History gives the entries about one person, newest first. The tags are TagsOf's.
 func (l *Log) History(ctx context.Context, tags []countersign.SubjectTag, page Page) ([]*Stored, error) {
-	before, limit := page.bounds()
-	rows, err := l.store.EntriesTagged(ctx, tags, before, limit)
-	return l.opened(rows, err)
+	return l.pages(page, func(s Store, before uint64, limit int) ([]*EntryRow, error) {
+		return s.EntriesTagged(ctx, tags, before, limit)
+	})
 }
 
 // List gives the newest entries first.
 func (l *Log) List(ctx context.Context, page Page) ([]*Stored, error) {
-	before, limit := page.bounds()
-	rows, err := l.store.EntriesBefore(ctx, before, limit)
-	return l.opened(rows, err)
+	return l.pages(page, func(s Store, before uint64, limit int) ([]*EntryRow, error) {
+		return s.EntriesBefore(ctx, before, limit)
+	})
 }
 
-// Leaf gives one entry; ErrNotFound where the log is shorter.
+// Leaf gives the entry of a place; ErrNotFound where the log is shorter.
 func (l *Log) Leaf(ctx context.Context, index uint64) (*Stored, error) {
+	e, own, err := l.at(index)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil {
+		s, err := e.Leaf(ctx, own)
+		if err == nil {
+			s.Index = index
+		}
+		return s, err
+	}
 	row, err := l.store.Entry(ctx, index)
 	if err != nil {
 		return nil, err
@@ -92,7 +119,7 @@ func (l *Log) open(row *EntryRow) (*Stored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leaf %d: %w", row.Index, err)
 	}
-	s := &Stored{Index: row.Index, Time: row.At, Exchange: row.Exchange, Tag: row.Tag, Leaf: leaf, LeafBytes: row.Leaf, Expires: row.Expires}
+	s := &Stored{Index: row.Index, Origin: l.origin, Time: row.At, Exchange: row.Exchange, Tag: row.Tag, Leaf: leaf, LeafBytes: row.Leaf, Expires: row.Expires}
 	if row.Expires == 0 {
 		return s, nil
 	}
@@ -116,7 +143,8 @@ func (l *Log) open(row *EntryRow) (*Stored, error) {
 
 // Promise signs the promise of an entry again, as Append did: the same words, for the log still keeps them.
 func (l *Log) Promise(ctx context.Context, s *Stored) (*Placed, error) {
-	p := countersign.Promise{Origin: l.origin, Index: s.Index, Leaf: countersign.LeafHash(s.LeafBytes), Time: s.Time}
+	_, index := countersign.SplitPlace(s.Index)
+	p := countersign.Promise{Origin: s.Origin, Index: index, Leaf: countersign.LeafHash(s.LeafBytes), Time: s.Time}
 	out := &Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: s.LeafBytes, Time: p.Time, Promise: p.Encode()}
 	sigs, err := l.signer.SignMany(ctx, []keys.Item{{Domain: countersign.DomainReceipt, Message: out.Promise}})
 	if err != nil {

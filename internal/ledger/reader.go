@@ -19,6 +19,9 @@ func OpenReader(ctx context.Context, cfg Config) (*Reader, error) {
 	if _, _, err := l.examine(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.openEnded(ctx, cfg); err != nil {
+		return nil, err
+	}
 	return &Reader{l}, nil
 }
 

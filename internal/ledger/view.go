@@ -18,8 +18,8 @@ const (
 	ViewParty  View = 2 // live, for the parties of exchanges, monitors with their leave, and witnesses
 )
 
-// Handler serves a view of the log as C2SP tlog-tiles, relative to the root of its paths.
-func (l *Log) Handler(v View) http.Handler { return tiles.Handler(&view{l, v}) }
+// Handler serves a view of the log as C2SP tlog-tiles, relative to the root of its paths, and below EndedPath what is left of the logs before it.
+func (l *Log) Handler(v View) http.Handler { return l.withEnded(tiles.Handler(&view{l, v})) }
 
 type view struct {
 	log  *Log

@@ -213,7 +213,9 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	provider := exchange.NewProvider(g, registers)
 	verifier := identity.NewVerifier(issuersOf(directory), nil, now)
 	desk := newDesk(g, directory, verifier, signer)
-	g.Authorities = authorities(g, exchange.NewPublished(), verifier, directory)
+	published := exchange.NewPublished()
+	g.Authorities = authorities(g, published, verifier, directory)
+	watch := exchange.NewWatch(provider, exchange.NewRights(g, published))
 	consumer := exchange.NewConsumer(g, c.authenticate(), officialsOf(c.Member, verifier, directory), dialer(cert))
 	provider.Cases, consumer.Declares = consumer, sign
 	tracker := subject.NewTracker(subject.TrackerOptions{
@@ -233,7 +235,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	}
 	return serveAll(ctx, logger, []listener{
 		{name: "client", address: c.Listen.Client, handler: tracker.Before(consumer), tls: clientTLS},
-		{name: "peer", address: c.Listen.Peer, handler: peopleFirst(desk, provider.Handler()), tls: keys.PinnedServer(cert, g.Admit)},
+		{name: "peer", address: c.Listen.Peer, handler: watch.First(peopleFirst(desk, provider.Handler())), tls: keys.PinnedServer(cert, g.Admit)},
 		{name: "public", address: c.Listen.Public, handler: log.Handler(ledger.ViewPublic)},
 		{name: "admin", address: c.Listen.Admin, handler: adminHandler(metrics, func() error { return ready(directory, log) })},
 	})

@@ -18,10 +18,10 @@ import (
 type oversightCmd struct {
 	Init      oversightInitCmd      `cmd:"" help:"Make the overseer's keys and begin its log; print its entry for the directory."`
 	Serve     oversightServeCmd     `cmd:"" help:"Publish the overseer's log and list of reviews, and serve its desk, until interrupted."`
-	Review    oversightReviewCmd    `cmd:"" help:"Review an emergency by the receipt of its exchange."`
+	Review    oversightReviewCmd    `cmd:"" help:"Review an emergency: one that the list shows, or by the receipt of its exchange."`
 	Suspend   oversightSuspendCmd   `cmd:"" help:"Suspend a member's emergency right."`
 	Reinstate oversightReinstateCmd `cmd:"" help:"Give a member's emergency right back."`
-	List      oversightListCmd      `cmd:"" help:"List reviews and suspensions."`
+	List      oversightListCmd      `cmd:"" help:"List the emergencies of all members that wait for a review, with their deadlines, and the overseer's own acts. Reading is on record."`
 }
 
 type oversightInitCmd struct {
@@ -84,6 +84,7 @@ type oversightAct struct {
 	Justified  bool                  `json:"justified,omitempty"`
 	Suspend    *countersign.MemberID `json:"suspend,omitempty"`
 	Reinstate  *countersign.MemberID `json:"reinstate,omitempty"`
+	Read       bool                  `json:"read,omitempty"` // nothing was decided: what waits was read
 }
 
 func openOversight(ctx context.Context, o *office) (public, desk http.Handler, err error) {
@@ -97,7 +98,9 @@ func openOversight(ctx context.Context, o *office) (public, desk http.Handler, e
 		if err := json.Unmarshal(text, a); err != nil {
 			return nil, nil, countersign.RefuseBecause(countersign.CodeStore, err, "the overseer's log holds a note that cannot be read")
 		}
-		d.acts = append(d.acts, a)
+		if !a.Read {
+			d.acts = append(d.acts, a)
+		}
 	}
 	front := http.NewServeMux()
 	front.HandleFunc("GET "+exchange.PathReviews, d.serveReviews)
@@ -141,13 +144,17 @@ func (d *oversightDesk) serveReviews(w http.ResponseWriter, _ *http.Request) {
 // reviewRequest is an overseer's finding about an emergency.
 type reviewRequest struct {
 	Overseer  string               `json:"overseer"`
-	Receipt   *countersign.Receipt `json:"receipt"`
+	Receipt   *countersign.Receipt `json:"receipt,omitempty"`
+	Emergency *countersign.Digest  `json:"emergency,omitempty"` // of the list of what waits, in the receipt's place
 	Justified bool                 `json:"justified"`
 	Reason    string               `json:"reason"`
 }
 
 // review checks the receipt of an emergency, and puts the finding on record.
 func (d *oversightDesk) review(ctx context.Context, r *reviewRequest) (*oversightAct, error) {
+	if r.Emergency != nil {
+		return d.reviewWaiting(ctx, r)
+	}
 	view, err := d.directory.Current()
 	if err != nil {
 		return nil, err
@@ -157,7 +164,7 @@ func (d *oversightDesk) review(ctx context.Context, r *reviewRequest) (*oversigh
 		return nil, err
 	}
 	if r.Receipt == nil {
-		return nil, countersign.Refuse(countersign.CodeBadRequest, "an emergency is reviewed by the receipt of its exchange")
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "an emergency is reviewed by its number in the list, or by the receipt of its exchange")
 	}
 	found, err := logs.Verify(r.Receipt)
 	switch {
@@ -182,44 +189,65 @@ func (d *oversightDesk) decide(ctx context.Context, a *oversightAct) (*oversight
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.register(ctx, countersign.MandateEmergency, sha256.Sum256(append([]byte("countersign oversight act\x00"), text...)), a); err != nil {
+	if _, err := d.register(ctx, countersign.MandateEmergency, countersign.Digest(actDigest(text)), a); err != nil {
 		return nil, err
 	}
 	d.acts = append(d.acts, a)
 	return a, nil
 }
 
-// oversightState is what the list command prints.
-type oversightState struct {
-	Acts      []*oversightAct        `json:"acts"`
-	Suspended []countersign.MemberID `json:"suspended"`
+// actDigest is the commitment of what an overseer did.
+func actDigest(text []byte) countersign.Commitment {
+	return sha256.Sum256(append([]byte("countersign oversight act\x00"), text...))
 }
 
-func (d *oversightDesk) list(context.Context, *struct{}) (*oversightState, error) {
+// listRequest says who reads what waits.
+type listRequest struct {
+	Overseer string `json:"overseer"`
+}
+
+// oversightState is what the list command prints.
+type oversightState struct {
+	Waiting     []*waitingEmergency    `json:"waiting"`     // the first due first
+	Unreachable []unreachable          `json:"unreachable"` // gateways that did not tell: more may wait there
+	Suspended   []countersign.MemberID `json:"suspended"`   // by this overseer's word
+	Acts        []*oversightAct        `json:"acts"`
+}
+
+func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightState, error) {
+	open, failed, err := d.waiting(ctx, r.Overseer)
+	if err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &oversightState{append([]*oversightAct{}, d.acts...), d.published().Suspended}, nil
+	return &oversightState{open, failed, d.published().Suspended, append([]*oversightAct{}, d.acts...)}, nil
 }
 
 type oversightReviewCmd struct {
 	officeDir
-	Receipt  string `arg:"" help:"File of the receipt." type:"existingfile"`
-	Overseer string `required:"" help:"Who reviews, by pseudonym." placeholder:"NAME"`
-	Finding  string `required:"" enum:"justified,unjustified" help:"justified or unjustified."`
-	Reason   string `required:"" help:"Why, in plain words." placeholder:"TEXT"`
+	Emergency string `arg:"" help:"The emergency's number in the list; or the file of its exchange's receipt." placeholder:"NUMBER|FILE"`
+	Overseer  string `required:"" help:"Who reviews, by pseudonym." placeholder:"NAME"`
+	Finding   string `required:"" enum:"justified,unjustified" help:"justified or unjustified."`
+	Reason    string `required:"" help:"Why, in plain words." placeholder:"TEXT"`
 }
 
 // Run reviews one emergency.
 func (c *oversightReviewCmd) Run(ctx context.Context, s streams) error {
-	text, err := readSmall(c.Receipt)
-	if err != nil {
-		return err
+	r := reviewRequest{Overseer: c.Overseer, Justified: c.Finding == "justified", Reason: c.Reason}
+	var number countersign.Digest
+	if number.UnmarshalText([]byte(c.Emergency)) == nil {
+		r.Emergency = &number
+	} else {
+		text, err := readSmall(c.Emergency)
+		if err != nil {
+			return err
+		}
+		if r.Receipt, err = countersign.ParseReceipt(text); err != nil {
+			return err
+		}
 	}
-	receipt, err := countersign.ParseReceipt(text)
-	if err != nil {
-		return err
-	}
-	a, err := atDesk[oversightAct](ctx, c.Dir, "/review", reviewRequest{c.Overseer, receipt, c.Finding == "justified", c.Reason})
+	a, err := atDesk[oversightAct](ctx, c.Dir, "/review", r)
 	if err != nil {
 		return err
 	}
@@ -258,11 +286,14 @@ type oversightReinstateCmd struct{ oversightSuspendCmd }
 // Run gives it back.
 func (c *oversightReinstateCmd) Run(ctx context.Context, s streams) error { return c.act(ctx, s, true) }
 
-type oversightListCmd struct{ officeDir }
+type oversightListCmd struct {
+	officeDir
+	Overseer string `required:"" help:"Who reads, by pseudonym." placeholder:"NAME"`
+}
 
 // Run lists.
 func (c *oversightListCmd) Run(ctx context.Context, s streams) error {
-	state, err := atDesk[oversightState](ctx, c.Dir, "/list", struct{}{})
+	state, err := atDesk[oversightState](ctx, c.Dir, "/list", listRequest{c.Overseer})
 	if err != nil {
 		return err
 	}

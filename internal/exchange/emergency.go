@@ -142,25 +142,34 @@ func (r *Rights) reviewsOf(rules *rulebook, m *countersign.Member, at time.Time,
 }
 
 // overdue looks for an emergency of the member, on this gateway's record since before the instant, that no overseer has reviewed.
-func (r *Rights) overdue(member countersign.MemberID, before time.Time, lists []*mandate.Reviews) (bool, error) {
+func (r *Rights) overdue(member countersign.MemberID, before time.Time, lists []*mandate.Reviews) (overdue bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	err = r.eachReview(ctx, member, func(s *ledger.Stored) bool {
+		reviewed := slices.ContainsFunc(lists, func(l *mandate.Reviews) bool { return l.Has(s.Leaf.Commitment) })
+		overdue = s.Time.Time().Before(before) && !reviewed
+		return !overdue
+	})
+	return overdue || err != nil, err
+}
+
+// eachReview calls f for each emergency of the member on this gateway's record, newest first, until f says that it has seen enough.
+func (r *Rights) eachReview(ctx context.Context, member countersign.MemberID, f func(*ledger.Stored) bool) error {
 	log := r.gateway.Log
 	page := ledger.Page{}
 	for {
 		entries, err := log.History(ctx, log.TagsOf(r.gateway.underReview(member)), page)
 		if err != nil {
-			return true, err
+			return err
 		}
 		for _, e := range entries {
 			page.Before = e.Index
-			reviewed := slices.ContainsFunc(lists, func(l *mandate.Reviews) bool { return l.Has(e.Leaf.Commitment) })
-			if e.Leaf.Kind == countersign.LeafMandate && e.Time.Time().Before(before) && !reviewed {
-				return true, nil
+			if e.Leaf.Kind == countersign.LeafMandate && !f(e) {
+				return nil
 			}
 		}
 		if len(entries) < ledger.MaxPage || page.Before == 0 {
-			return false, nil
+			return nil
 		}
 	}
 }

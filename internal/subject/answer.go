@@ -50,8 +50,18 @@ type Answer struct {
 	More    bool                    `json:"more"`  // there are older entries
 	Entries []Entry                 `json:"entries"`
 	Receipt *countersign.Receipt    `json:"receipt,omitempty"` // of a receipt query
-	Usages  []Usage                 `json:"usages,omitempty"`  // of a usage query
-	Total   int                     `json:"total,omitempty"`   // of a usage query: how many there are, on all pages
+
+	Usages []Usage `json:"usages,omitempty"` // of a usage query
+	Total  int     `json:"total,omitempty"`  // of a usage query: how many there are, on all pages
+
+	Destroyed *Destroyed `json:"destroyed,omitempty"` // of a history query: what the log held once, of all people; left out where nothing was destroyed
+}
+
+// Destroyed is what a log has destroyed at its end. Whose records they were, nobody can tell any more: the number is of all people.
+type Destroyed struct {
+	Through countersign.Month `json:"through"` // the newest month that has ended
+	Records uint64            `json:"records"` // since the log began
+	Leaf    uint64            `json:"leaf"`    // index of the newest leaf that says so
 }
 
 // Entry is one record about the person in a member's log, newest first in an answer.

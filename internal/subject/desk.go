@@ -242,7 +242,27 @@ func (d *Desk) history(ctx context.Context, a *asked, out *Answer) error {
 		}
 	}
 	out.Count = len(out.Entries)
-	return nil
+	var err error
+	out.Destroyed, err = d.destroyed(ctx)
+	return err
+}
+
+// destroyed tells what is no more: a history that is short because its time has ended is not to look like one that was never longer.
+//
+// LAW: guarantee 8: data expire, and their destruction is on record.
+func (d *Desk) destroyed(ctx context.Context) (*Destroyed, error) {
+	months, err := d.o.Log.Destructions(ctx)
+	if err != nil || len(months) == 0 {
+		return nil, err
+	}
+	out := &Destroyed{Through: months[0].Month, Leaf: months[0].Index}
+	for i := range months {
+		out.Records += months[i].Records
+	}
+	if out.Records == 0 {
+		return nil, nil //nolint:nilnil // nothing was destroyed, and nothing is told
+	}
+	return out, nil
 }
 
 func entryOf(s *ledger.Stored) Entry {

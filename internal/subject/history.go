@@ -131,13 +131,14 @@ func (h *History) Complete() bool {
 
 // MemberState says what one gateway contributed. Every gateway of the directory has one, whatever became of it: none is left out in silence.
 type MemberState struct {
-	Member  countersign.MemberID
-	Gateway countersign.GatewayName
-	Origin  countersign.LogOrigin
-	Entries int
-	Size    uint64        // of its log
-	Took    time.Duration // until it answered, or was given up
-	Problem error         // CodeBusy: too slow; CodeNetwork: out of reach; anything else: it refused, or its answer does not verify
+	Member    countersign.MemberID
+	Gateway   countersign.GatewayName
+	Origin    countersign.LogOrigin
+	Entries   int
+	Size      uint64        // of its log
+	Destroyed *Destroyed    // what its log has destroyed of all people's records; nil where nothing, or where it did not answer
+	Took      time.Duration // until it answered, or was given up
+	Problem   error         // CodeBusy: too slow; CodeNetwork: out of reach; anything else: it refused, or its answer does not verify
 }
 
 // source is one gateway's part in a query.
@@ -342,7 +343,7 @@ func (p *Portal) askAll(ctx context.Context, sources []*source, person *Person, 
 }
 
 func (s *source) take(a *Answer) {
-	s.more, s.state.Size = a.More, a.Size
+	s.more, s.state.Size, s.state.Destroyed = a.More, a.Size, a.Destroyed
 	s.state.Entries += a.Count
 	for i := range a.Entries {
 		s.held = append(s.held, openEntry(a, &a.Entries[i]))

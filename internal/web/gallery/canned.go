@@ -225,7 +225,7 @@ func (s speaker) timeline() page.Timeline {
 	}
 	return page.Timeline{
 		Asked: now, Sources: s.sources(false), Filter: s.filter(), Total: 143, Refused: 6, From: 1, Until: 16, Older: "older1",
-		DelayCap: 2 * years, Kept: 3653 * 24 * time.Hour,
+		DelayCap: 2 * years, Kept: 3653 * 24 * time.Hour, Destroyed: 48_211,
 		Days: []page.Day{
 			{Date: at(0, 12, 0), Items: one(s.selfEntry(40, at(0, 15, 20)), s.emergencyEntry())},
 			{Date: at(1, 12, 0), Items: append([]page.Item{tries}, one(s.benefitEntry())...)},

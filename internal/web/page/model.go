@@ -227,6 +227,8 @@ type Timeline struct {
 	// DelayCap is the federation's absolute cap on a court's delay: what the sentence about secrecy promises.
 	DelayCap time.Duration
 	Kept     time.Duration // how long records are kept
+
+	Destroyed uint64 // records of all people that were destroyed at their end: whose they were, nobody can tell
 }
 
 // EntryDetail is the page of one entry.

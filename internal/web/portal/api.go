@@ -41,14 +41,15 @@ type apiHistory struct {
 }
 
 type apiMember struct {
-	Member  countersign.MemberID    `json:"member"`
-	Name    string                  `json:"name"`
-	Gateway countersign.GatewayName `json:"gateway"`
-	State   page.SourceState        `json:"state"`
-	Entries int                     `json:"entries"`
-	Size    uint64                  `json:"treeSize"`
-	Millis  int64                   `json:"tookMillis"`
-	Problem string                  `json:"problem,omitempty"`
+	Member    countersign.MemberID    `json:"member"`
+	Name      string                  `json:"name"`
+	Gateway   countersign.GatewayName `json:"gateway"`
+	State     page.SourceState        `json:"state"`
+	Entries   int                     `json:"entries"`
+	Size      uint64                  `json:"treeSize"`
+	Destroyed *subject.Destroyed      `json:"destroyed,omitempty"` // of all people's records, at their end
+	Millis    int64                   `json:"tookMillis"`
+	Problem   string                  `json:"problem,omitempty"`
 }
 
 type apiUse struct {
@@ -111,7 +112,7 @@ func (s *Server) apiUses(w http.ResponseWriter, r *http.Request, one *session) e
 
 func apiMembers(n *names, members []subject.MemberState) (out []apiMember) {
 	for _, m := range members {
-		a := apiMember{Member: m.Member, Name: n.member(m.Member), Gateway: m.Gateway, State: stateOf(m), Entries: m.Entries, Size: m.Size, Millis: m.Took.Milliseconds()}
+		a := apiMember{Member: m.Member, Name: n.member(m.Member), Gateway: m.Gateway, State: stateOf(m), Entries: m.Entries, Size: m.Size, Destroyed: m.Destroyed, Millis: m.Took.Milliseconds()}
 		if m.Problem != nil {
 			a.Problem = countersign.MessageOf(m.Problem)
 		}

@@ -98,7 +98,7 @@ func (s *Server) showTimeline(w http.ResponseWriter, r *http.Request, one *sessi
 		return err
 	}
 	v.Asked = h.At
-	v.Sources = sourcesOf(n, h)
+	v.Sources, v.Destroyed = sourcesOf(n, h), destroyedOf(h)
 	v.From, v.Until = at.From, at.From+len(h.Uses)-1
 	v.Total = v.Until
 	for _, u := range h.Uses {
@@ -114,6 +114,16 @@ func (s *Server) showTimeline(w http.ResponseWriter, r *http.Request, one *sessi
 	}
 	v.Days = days(one, n, h.Uses, frame.Locale.Place())
 	return s.render(w, r, http.StatusOK, page.TimelinePage(frame, v))
+}
+
+// destroyedOf is how many records of all people the gateways that answered have destroyed at their end.
+func destroyedOf(h *subject.History) (n uint64) {
+	for _, m := range h.Members {
+		if m.Destroyed != nil {
+			n += m.Destroyed.Records
+		}
+	}
+	return n
 }
 
 // model gives the filter with its choices: what the directory knows.

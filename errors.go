@@ -42,7 +42,7 @@ const (
 	CodeInconsistent     Code = "inconsistent"      // the answer does not belong to the question
 	CodeNoReceipt        Code = "no_receipt"        // an answer without a valid receipt was dropped (A38)
 	CodeExcessFields     Code = "excess_fields"     // more left than the signed field list says (A16)
-	CodeUnfilterable     Code = "unfilterable"      // the register's answer cannot be parsed, so it is withheld
+	CodeUnfilterable     Code = "unfilterable"      // the register's answer cannot be parsed, or passes a bound, so it is withheld
 
 	// The surroundings: wait and ask again.
 	CodeStaleDirectory Code = "stale_directory" // the signed directory has expired here

@@ -321,5 +321,12 @@ func readAnswer(res *http.Response, method string) ([]byte, error) {
 	if method == http.MethodHead {
 		return nil, nil
 	}
-	return register.ReadBounded(&register.Answer{Body: res.Body, Length: res.ContentLength}, MaxPersonalBody)
+	body, err := register.ReadBounded(&register.Answer{Body: res.Body, Length: res.ContentLength}, MaxPersonalBody)
+	switch countersign.CodeOf(err) {
+	case countersign.CodeUnfilterable:
+		return nil, countersign.RefuseBecause(countersign.CodeInconsistent, err, "the provider's gateway sends more than %d bytes, the bound of an answer that is not streamed", MaxPersonalBody)
+	case countersign.CodeRegister:
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's answer broke off")
+	}
+	return body, err
 }

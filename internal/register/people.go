@@ -163,7 +163,7 @@ func (c *collector) take(kind jsontext.Kind, raw []byte) error {
 		return nil
 	}
 	if len(c.found) == maxPeople {
-		return countersign.Refuse(countersign.CodeTooLarge, "the register's answer tells of more than %d people: that is a list, not an answer about a person", maxPeople)
+		return countersign.Refuse(countersign.CodeUnfilterable, "the register's answer tells of more than %d people: that is a list, not an answer about a person", maxPeople)
 	}
 	c.found = append(c.found, id)
 	return nil

@@ -22,7 +22,7 @@ const MaxAnswer = 4 << 20
 //   - A register that says no, in whatever status, has answered: that is an Answer, not an error.
 //   - Errors are refusals: CodeBadRequest for a question that cannot be sent as it is, CodeNetwork when the register does not answer
 //     in time or cannot be reached, CodeRegister when what it says cannot be understood or breaks the service's declaration,
-//     CodeTooLarge when a bound is passed. Neither message nor cause holds a path, a query, a header, a body or an identifier.
+//     CodeUnfilterable when a bound is passed: the register's fault, and nothing that the asker could mend. Neither message nor cause holds a path, a query, a header, a body or an identifier.
 //   - On success the caller owns Answer.Body and must close it. With an error there is nothing to close.
 //   - Ask is safe for concurrent use.
 type Register interface {
@@ -56,7 +56,7 @@ type Answer struct {
 	Length int64         // -1 when it is not known
 }
 
-// ReadBounded reads the whole body of an answer about a person and closes it: CodeTooLarge above limit bytes, CodeNetwork or CodeRegister
+// ReadBounded reads the whole body of an answer about a person and closes it: CodeUnfilterable above limit bytes, CodeNetwork or CodeRegister
 // when it breaks off. limit 0 means MaxAnswer.
 func ReadBounded(a *Answer, limit int64) (body []byte, err error) {
 	defer func() {
@@ -68,7 +68,7 @@ func ReadBounded(a *Answer, limit int64) (body []byte, err error) {
 		limit = MaxAnswer
 	}
 	tooLarge := func() ([]byte, error) {
-		return nil, countersign.Refuse(countersign.CodeTooLarge, "the register's answer has more than %d bytes, the bound of an answer about a person", limit)
+		return nil, countersign.Refuse(countersign.CodeUnfilterable, "the register's answer has more than %d bytes, the bound of an answer about a person", limit)
 	}
 	if a.Length > limit {
 		return tooLarge()

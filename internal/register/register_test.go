@@ -40,9 +40,9 @@ func TestReadBounded(t *testing.T) {
 		"unknown":          {strings.NewReader("abcd"), -1, nil, "abcd", ""},
 		"empty":            {strings.NewReader(""), 0, nil, "", ""},
 		"at the bound":     {strings.NewReader("abcdefgh"), -1, nil, "abcdefgh", ""},
-		"over, known":      {strings.NewReader("abcdefghi"), 9, nil, "", countersign.CodeTooLarge},
-		"over, unknown":    {strings.NewReader("abcdefghi"), -1, nil, "", countersign.CodeTooLarge},
-		"endless":          {endless{}, -1, nil, "", countersign.CodeTooLarge},
+		"over, known":      {strings.NewReader("abcdefghi"), 9, nil, "", countersign.CodeUnfilterable},
+		"over, unknown":    {strings.NewReader("abcdefghi"), -1, nil, "", countersign.CodeUnfilterable},
+		"endless":          {endless{}, -1, nil, "", countersign.CodeUnfilterable},
 		"shorter":          {strings.NewReader("abc"), 4, nil, "", countersign.CodeRegister},
 		"longer":           {strings.NewReader("abcde"), 4, nil, "", countersign.CodeRegister},
 		"broken":           {iotest.ErrReader(errors.New("4B7QX2Z")), -1, nil, "", countersign.CodeRegister},
@@ -65,7 +65,7 @@ func TestReadBounded(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadBounded(&Answer{Body: io.NopCloser(endless{}), Length: -1}, 0); !errors.Is(err, countersign.CodeTooLarge) {
+	if _, err := ReadBounded(&Answer{Body: io.NopCloser(endless{}), Length: -1}, 0); !errors.Is(err, countersign.CodeUnfilterable) {
 		t.Errorf("the default bound: %v", err)
 	}
 }

@@ -128,7 +128,7 @@ func (r *Related) Keep(body []byte, keep func(id string) bool) (out []byte, show
 		}
 	}
 	if len(shown) > maxPeople {
-		return nil, nil, countersign.Refuse(countersign.CodeTooLarge, "the register's answer tells of more than %d people: that is a list, not an answer about a person", maxPeople)
+		return nil, nil, countersign.Refuse(countersign.CodeUnfilterable, "the register's answer tells of more than %d people: that is a list, not an answer about a person", maxPeople)
 	}
 	return out, shown, nil
 }

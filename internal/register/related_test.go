@@ -100,7 +100,7 @@ func TestRelativesThatCannotBeRead(t *testing.T) {
 		many.WriteString(`{"name":"x","pin":"` + strconv.Itoa(i) + `"},`)
 	}
 	_, _, err = r.Keep([]byte(`{"children":[`+strings.TrimSuffix(many.String(), ",")+`]}`), func(string) bool { return true })
-	if !errors.Is(err, countersign.CodeTooLarge) {
+	if !errors.Is(err, countersign.CodeUnfilterable) {
 		t.Errorf("%d relatives: %v", maxPeople+1, err)
 	}
 }

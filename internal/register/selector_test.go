@@ -211,7 +211,7 @@ func TestSubjectOfAnAnswer(t *testing.T) {
 	for i := range maxPeople + 1 {
 		many.WriteString(`{"pin":"p` + strings.Repeat("1", i%100) + strings.Repeat("2", i/100) + `"},`)
 	}
-	if _, err := sel.People([]byte(`{"owners":[` + strings.TrimSuffix(many.String(), ",") + `]}`)); !errors.Is(err, countersign.CodeTooLarge) {
+	if _, err := sel.People([]byte(`{"owners":[` + strings.TrimSuffix(many.String(), ",") + `]}`)); !errors.Is(err, countersign.CodeUnfilterable) {
 		t.Errorf("%d people: %v", maxPeople+1, err)
 	}
 	request, err := CompileSelector(service("request", "query", "pin"), countersign.ClassRelation)

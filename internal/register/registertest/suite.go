@@ -147,8 +147,8 @@ func dots(t *testing.T, r register.Register) {
 
 func large(t *testing.T, r register.Register) {
 	_, _, body, err := ask(t.Context(), r, Question("GET", Huge))
-	if !errors.Is(err, countersign.CodeTooLarge) || body != nil {
-		t.Errorf("%d bytes and %v, want a too_large refusal and nothing", len(body), err)
+	if !errors.Is(err, countersign.CodeUnfilterable) || body != nil {
+		t.Errorf("%d bytes and %v, want an unfilterable refusal and nothing", len(body), err)
 	}
 	about(t, r, People()[0])
 }

@@ -116,7 +116,7 @@ func (r *Register) rows(ctx context.Context, value string) (body []byte, err err
 			return nil, err
 		}
 		if len(out) > register.MaxAnswer {
-			return nil, countersign.Refuse(countersign.CodeTooLarge, "the register's answer has more than %d bytes, the bound of an answer about a person", register.MaxAnswer)
+			return nil, countersign.Refuse(countersign.CodeUnfilterable, "the register's answer has more than %d bytes, the bound of an answer about a person", register.MaxAnswer)
 		}
 	}
 	if err := rows.Err(); err != nil {

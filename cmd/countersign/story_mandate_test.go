@@ -59,21 +59,37 @@ func cmdLet(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], text)
 }
 
-// cmdVolley: "volley N QUESTION…" puts the same question N times at once, each by itself, and prints how many ended with which code; "ok" is an
-// answer.
+// cmdVolley: "volley N [kill=PART:ANSWERS] QUESTION…" puts the same question N times at once, each by itself, and prints how many ended with which code;
+// "ok" is an answer. It sets $VOLLEY_OK and the like. With kill, the part gets SIGKILL as soon as so many answers have come, and is started again when
+// the volley has ended.
 func cmdVolley(ts *testscript.TestScript, neg bool, args []string) {
-	n := 0
+	n, kill, after := 0, "", int64(0)
 	if len(args) > 1 {
 		n, _ = strconv.Atoi(args[0])
+		args = args[1:]
+	}
+	if part, answers, ok := strings.Cut(strings.TrimPrefix(args[0], "kill="), ":"); ok && strings.HasPrefix(args[0], "kill=") {
+		var err error
+		kill, args = part, args[1:]
+		after, err = strconv.ParseInt(answers, 10, 64)
+		ts.Check(err)
 	}
 	if neg || n < 1 {
-		ts.Fatalf("usage: volley N QUESTION…")
+		ts.Fatalf("usage: volley N [kill=PART:ANSWERS] QUESTION…")
+	}
+	s := storyOf(ts)
+	var parts []*process
+	if kill != "" {
+		var err error
+		parts, err = s.parts([]string{kill})
+		ts.Check(err)
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	var shot sync.Once
 	codes := map[string]int{}
 	for range n {
-		req, err := questionOf(storyOf(ts).d, args[1:])
+		req, err := questionOf(s.d, args)
 		ts.Check(err)
 		wg.Go(func() {
 			a, err := put(req)
@@ -85,13 +101,23 @@ func cmdVolley(ts *testscript.TestScript, neg bool, args []string) {
 				code = a.Code
 			}
 			mu.Lock()
-			defer mu.Unlock()
 			codes[code]++
+			enough := int64(codes["ok"]) >= after
+			mu.Unlock()
+			if enough && kill != "" {
+				shot.Do(parts[0].kill)
+			}
 		})
 	}
 	wg.Wait()
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
 		fmt.Fprintf(ts.Stdout(), "%s %d\n", code, codes[code])
+	}
+	for _, code := range []string{"ok", string(countersign.CodeNetwork), string(countersign.CodeMandateSpent)} {
+		ts.Setenv("VOLLEY_"+strings.ToUpper(code), strconv.Itoa(codes[code]))
+	}
+	if kill != "" {
+		ts.Check((&fleet{self: s.fleet.self, parts: parts}).start(context.Background()))
 	}
 }
 

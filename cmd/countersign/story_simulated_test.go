@@ -30,6 +30,7 @@ func TestSimulatedStories(t *testing.T) {
 	simulated := buildCountersign(t, "-tags", "simclock")
 	commands := storyCommands()
 	commands["slots"], commands["public"], commands["own-clock"] = cmdSlots, cmdPublic, cmdOwnClock
+	commands["destroyed"] = cmdDestroyed
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "simulated"),
 		RequireExplicitExec: true,

@@ -23,7 +23,7 @@ const (
 	// expiryGrace keeps the end of a month away from what was sealed in its last moments and is still on its way into the store.
 	expiryGrace = 10 * time.Minute
 	// expiryRetry is how long after a failure the next attempt is made.
-	expiryRetry = 30 * time.Second
+	expiryRetry = 10 * time.Second
 	// expiryStep is how many rows of the log one transaction looks at: a few milliseconds.
 	expiryStep = 128
 	// expiryRest is how many times as long as a step took the sweep rests after it: exchanges have the store for most of the time.

@@ -203,6 +203,9 @@ func (m *Monitor) Pass(ctx context.Context) (*Report, error) {
 		}
 		r.Logs = append(r.Logs, m.describe(r, l, before))
 	}
+	for _, l := range m.logs {
+		l.ends.judge(l, r, m.cfg.RecordLife)
+	}
 	m.pairs.judge(m, r)
 	for _, f := range m.pairs.wrong {
 		r.find(f)
@@ -214,7 +217,6 @@ func (m *Monitor) Pass(ctx context.Context) (*Report, error) {
 		if l.cfg.Slots {
 			l.judgeSlots(r)
 		}
-		l.ends.judge(l, r, m.cfg.RecordLife)
 	}
 	if err := m.receipts(r); err != nil {
 		return nil, err

@@ -104,9 +104,9 @@ var rows = []row{
 	},
 	{
 		folder:  "internal/store",
-		may:     []string{".", "internal/ledger", "internal/mandate"},
+		may:     []string{".", "internal/ledger", "internal/mandate", "internal/subject/notice"},
 		leaves:  true,
-		because: "a store implements the interfaces of the log and of the budgets; what is stored, and when, is theirs to say",
+		because: "a store implements the interfaces of the log, of the budgets and of notices; what is stored, and when, is theirs to say",
 	},
 	{
 		folder:  "internal/imports",

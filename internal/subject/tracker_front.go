@@ -24,7 +24,7 @@ import (
 
 // Headers that a national portal adds to the Data Tracker protocol. Gateways hand neither on to a register.
 const (
-	HeaderPersonToken = "Countersign-Person-Token" //nolint:gosec // the name of a header
+	HeaderPersonToken = "Countersign-Person-Token"
 	HeaderPersonProof = "Countersign-Person-Proof"
 )
 
@@ -98,7 +98,7 @@ func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, target xroad.Tar
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	xroad.Echo{ID: head.ID, Client: head.Client, Service: target.Service, RequestID: id.String(), RequestHash: hash}.Set(h)
-	_, _ = w.Write(body) // a portal that hung up asks again
+	_, _ = w.Write(body) //nolint:gosec // JSON, and a portal that hung up asks again
 }
 
 // answer reads the request from the outside inwards: who calls, which operation, whose gateway, and only then for which person.

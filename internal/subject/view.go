@@ -20,7 +20,7 @@ const (
 
 	// PurposeNotices and ServiceNotices name a person's standing permission to ask whether there is anything new.
 	PurposeNotices countersign.PurposeCode = "notices"
-	ServiceNotices                         = "notices"
+	ServiceNotices string                  = "notices"
 
 	// MaxViewAge is how long pages of one view may be read after its record was made.
 	MaxViewAge = 15 * time.Minute

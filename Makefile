@@ -49,6 +49,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/countersign: one static binary, the same bytes from the same source
+	$(GO) generate ./internal/web/check
 	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/countersign
 
 .PHONY: demo

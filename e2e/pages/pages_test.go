@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"countersign.dev/countersign/internal/web"
+	"countersign.dev/countersign/internal/web/check"
 	"countersign.dev/countersign/internal/web/gallery"
 )
 
@@ -29,6 +30,15 @@ func TestEveryPageInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	program := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "countersign.dev/countersign/internal/web/check/build", program).CombinedOutput(); err != nil {
+		t.Fatalf("the check for browsers is not built: %v: %s", err, out)
+	}
+	built, err := check.Read(os.DirFS(program))
+	if err != nil || built == nil {
+		t.Fatalf("the check for browsers is not there: %v", err)
+	}
+	assets.AddCheck(built)
 	server := httptest.NewServer(gallery.New(locales, assets).Handler())
 	defer server.Close()
 	screenshots, err := filepath.Abs("../screenshots")

@@ -40,6 +40,7 @@ await Promise.all(Array.from({ length: 3 }, async () => {
 }))
 await weigh()
 await flow()
+await check()
 await browser.close()
 
 for (const f of findings) console.log(f)
@@ -153,5 +154,46 @@ async function flow() {
   await press('Object to this use')
   await press('Send the objection')
   if (!page.url().endsWith('/en/object.html')) findings.push(`flow: ended on ${page.url()}`)
+  await context.close()
+}
+
+// check has the browser itself check a proof that holds, one that was altered, and something that is none. The program comes when it is asked for, not before.
+async function check() {
+  const context = await browser.newContext({ reducedMotion: 'reduce' })
+  const page = await context.newPage()
+  let label = ''
+  const find = (what) => findings.push(`check (${label}): ${what}`)
+  watch(page, find)
+  let programs = 0
+  page.on('request', (r) => { if (r.url().endsWith('.wasm')) programs++ })
+  const good = await (await fetch(`${base}/proof/receipt.json`)).text()
+  const altered = JSON.parse(good)
+  altered.statement = Buffer.from(altered.statement, 'base64').map((b, i) => (i === 20 ? b ^ 1 : b)).toString('base64')
+  for (const width of [desk, phone]) {
+    label = `${width}px`
+    await page.setViewportSize({ width, height: 900 })
+    programs = 0
+    await page.goto(`${base}/en/check.html`)
+    await page.evaluate(axe)
+    if (programs !== 0) find('loads the program before anybody asked')
+    const seen = async (outcome) => {
+      try {
+        await page.locator(`#check-said[data-outcome=${outcome}]`).waitFor({ timeout: 20_000 })
+      } catch {
+        find(`does not come to “${outcome}” but to “${await page.locator('#check-said').getAttribute('data-outcome')}”`)
+      }
+      await look(page, 'en', width, find)
+      await judge(page, standards, find)
+      await page.screenshot({ path: `${folder}/check-${outcome}-en-${width}.jpg`, type: 'jpeg', quality: 80, fullPage: true })
+    }
+    await page.click('#check-run')
+    await seen('holds')
+    await page.setInputFiles('#check-file', { name: 'saved.json', mimeType: 'application/json', buffer: Buffer.from(JSON.stringify(altered)) })
+    await seen('fails')
+    if (await page.locator('#check-said').getAttribute('role') !== 'alert') find('a failing proof is no alert')
+    await page.setInputFiles('#check-file', { name: 'holiday.json', mimeType: 'application/json', buffer: Buffer.from('{}') })
+    await seen('unusable')
+    if (programs > 1) find(`loads the program ${programs} times`)
+  }
   await context.close()
 }

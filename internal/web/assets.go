@@ -12,6 +12,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"countersign.dev/countersign/internal/web/check"
 )
 
 //go:embed static
@@ -44,7 +46,16 @@ func LoadAssets() (*Assets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading assets: %w", err)
 	}
-	return ReadAssets(sub)
+	a, err := ReadAssets(sub)
+	if err != nil {
+		return nil, err
+	}
+	program, err := check.Load()
+	if err != nil {
+		return nil, err
+	}
+	a.AddCheck(program)
+	return a, nil
 }
 
 // ReadAssets reads a flat folder of files. Style sheets may name the others by url(NAME): they are then named with their hash too.
@@ -87,12 +98,8 @@ func (a *Assets) add(files fs.FS, name string) error {
 			b = bytes.ReplaceAll(b, []byte("url("+other+")"), []byte("url("+served+")"))
 		}
 	}
-	sum := sha256.Sum256(b)
-	ext := path.Ext(name)
-	served := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-	a.names[name] = served
 	f := asset{mime: mime, plain: b}
-	if ext != ".woff2" {
+	if path.Ext(name) != ".woff2" {
 		var z bytes.Buffer
 		w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
 		if err != nil {
@@ -108,8 +115,34 @@ func (a *Assets) add(files fs.FS, name string) error {
 			f.zipped = z.Bytes()
 		}
 	}
-	a.files[served] = f
+	a.put(name, f)
 	return nil
+}
+
+// AddCheck adds the offline check for browsers, as verify.wasm and wasm_exec.js. Nil adds nothing.
+func (a *Assets) AddCheck(p *check.Program) {
+	if p == nil {
+		return
+	}
+	a.put(CheckProgram, asset{mime: "application/wasm", plain: p.Wasm, zipped: p.Zipped})
+	a.put(CheckSupport, asset{mime: assetTypes[".js"], plain: p.Support})
+}
+
+// CheckProgram and CheckSupport name the files of the offline check.
+const (
+	CheckProgram = "verify.wasm"
+	CheckSupport = "wasm_exec.js"
+)
+
+// Has reports that there is a file of this name.
+func (a *Assets) Has(name string) bool { return a.names[name] != "" }
+
+// put names a file by its content.
+func (a *Assets) put(name string, f asset) {
+	sum := sha256.Sum256(f.plain)
+	ext := path.Ext(name)
+	served := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+	a.names[name], a.files[served] = served, f
 }
 
 // URL is the address of a file of the static folder, or of nothing if there is no such file.

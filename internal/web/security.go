@@ -9,7 +9,7 @@ import (
 type Security struct {
 	// FormTargets are origins that a form's answer may redirect to: identity providers. Browsers count the redirect as the form's target.
 	FormTargets []string
-	// Scripts lets pages load scripts of our own, and WebAssembly. Pages work without.
+	// Scripts lets a page load scripts of our own, and WebAssembly. Pages work without; [Security.AllowScripts] lets one page.
 	Scripts bool
 	// TLS says that the browser reaches us by TLS, so that it may be told to do so for ever.
 	TLS bool
@@ -37,6 +37,12 @@ func Secure(s Security, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// AllowScripts lets the page that is being answered run scripts of our own, and WebAssembly: no other page may.
+func (s Security) AllowScripts(w http.ResponseWriter) {
+	s.Scripts = true
+	w.Header().Set("Content-Security-Policy", s.policy())
 }
 
 func (s Security) policy() string {

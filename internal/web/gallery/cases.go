@@ -1,6 +1,7 @@
 package gallery
 
 import (
+	"strings"
 	"time"
 
 	"countersign.dev/countersign"
@@ -134,8 +135,27 @@ func (s speaker) consent(state page.ConsentState) page.Consent {
 		c.Handle, c.Agency, c.Holder, c.Purpose, c.Special = "consent2", s.in(mun), s.in(university), s.in(diploma), false
 		c.Fields, c.Granted, c.Uses, c.Service = fields("/diploma/degree", "/diploma/year"), 0, 2, s.in(education)
 		c.From = at(30, 10, 0)
+		c.Agreed = s.sentence(c)
+	} else {
+		c.Due = now.Add(28 * days)
 	}
 	return c
+}
+
+func (s speaker) sentence(c page.Consent) string {
+	var names []string
+	for _, f := range c.Fields {
+		names = append(names, s.f.Locale.Field(f))
+	}
+	return s.f.T("consent.sentence", "Agency", c.Agency, "Holder", c.Holder, "Service", c.Service, "Fields", strings.Join(names, "; "), "Purpose", c.Purpose,
+		"Law", s.f.T("law.article", "Law", c.Law.Name, "Article", c.Law.Article), "Date", s.f.Locale.Date(c.Until))
+}
+
+func (s speaker) consentSign() page.ConsentSign {
+	c := s.consent(page.ConsentPending)
+	return page.ConsentSign{
+		Consent: c, Sentence: s.sentence(c), Code: "K7QX-2M9D", Deed: "deed1", Provider: s.in(text("Milli kimlik xidməti", "National identity service", "Национальная служба идентификации")),
+	}
 }
 
 func (s speaker) consents() page.Consents {

@@ -24,7 +24,7 @@ func (s speaker) proof(state page.ProofState, holder, asker countersign.Text) pa
 			Witnesses: witnesses, Quorum: 2, Receipt: "r1" + page.Handle(log),
 		}
 	}
-	p := page.Proof{State: state, Checked: now, Receipt: "r1", Policy: "p1", Sides: []page.SideProof{
+	p := page.Proof{State: state, Checked: now, Receipt: "r1", Policy: "p1", Check: "e1", Sides: []page.SideProof{
 		side(countersign.SideProvider, holder, "register", state), side(countersign.SideConsumer, asker, "desk", page.ProofHolds),
 	}}
 	switch state {
@@ -38,6 +38,12 @@ func (s speaker) proof(state page.ProofState, holder, asker countersign.Text) pa
 		p.Sides = nil
 	}
 	return p
+}
+
+// check leads to a receipt that holds, which the gallery carries.
+func (s speaker) check() page.Check {
+	e := s.benefitEntry()
+	return page.Check{Entry: "e1", Agency: e.Asker.Agency, When: e.When, Policy: "p1", Sides: s.proof(page.ProofHolds, pop, soc).Sides}
 }
 
 func (s speaker) benefitDetail() page.EntryDetail {

@@ -3,10 +3,12 @@ package gallery
 import (
 	"bytes"
 	"context"
+	"embed"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,8 @@ type Page struct {
 	Shows  string // what is to be seen, for the index
 	Render func(page.Frame) templ.Component
 	adapt  func(*page.Frame)
+
+	scripts bool // it runs the check for browsers
 }
 
 // Gallery renders the pages.
@@ -68,11 +72,24 @@ func link(lang, path string) string {
 					return to + ".html"
 				}
 			}
+			if strings.Contains(name, ".") {
+				return name
+			}
 			return name + ".html"
 		}
 	}
 	return "index.html"
 }
+
+// pages are those that can be shown: the check for browsers where its program is built in.
+func (g *Gallery) pages() []Page {
+	return slices.DeleteFunc(Pages(), func(p Page) bool { return p.scripts && !g.assets.Has(web.CheckProgram) })
+}
+
+// proofs are a receipt that holds, and the policy under which it does: files that the pages lead to.
+//
+//go:embed proof
+var proofs embed.FS
 
 // Render writes one page in one language.
 func (g *Gallery) Render(ctx context.Context, lang string, p Page) ([]byte, error) {
@@ -100,7 +117,7 @@ func (g *Gallery) Write(ctx context.Context, dir string) error {
 		return nil
 	}
 	for _, lang := range g.locales.Tags() {
-		for _, p := range Pages() {
+		for _, p := range g.pages() {
 			b, err := g.Render(ctx, lang, p)
 			if err != nil {
 				return err
@@ -117,6 +134,15 @@ func (g *Gallery) Write(ctx context.Context, dir string) error {
 			return err
 		}
 	}
+	for _, name := range []string{"proof/receipt.json", "proof/policy.txt"} {
+		b, err := proofs.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("writing the gallery: %w", err)
+		}
+		if err := write(name, b); err != nil {
+			return err
+		}
+	}
 	return g.assets.Each(func(name string, content []byte) error {
 		return write(strings.TrimPrefix(web.AssetPath, "/")+name, content)
 	})
@@ -126,7 +152,7 @@ func (g *Gallery) index(ctx context.Context, lang string) ([]byte, error) {
 	f := g.frame(lang, "index")
 	f.Person = ""
 	var list []page.IndexEntry
-	for _, p := range Pages() {
+	for _, p := range g.pages() {
 		list = append(list, page.IndexEntry{Name: p.Name, Shows: p.Shows, URL: "/" + lang + "/" + p.Name + ".html"})
 	}
 	var b bytes.Buffer
@@ -141,11 +167,12 @@ func (g *Gallery) index(ctx context.Context, lang string) ([]byte, error) {
 func (g *Gallery) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+web.AssetPath, g.assets)
+	mux.Handle("GET /proof/", http.FileServerFS(proofs))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/"+g.locales.Match(r.Header.Get("Accept-Language"))+"/index.html", http.StatusFound)
 	})
 	mux.HandleFunc("GET /pages.txt", func(w http.ResponseWriter, _ *http.Request) {
-		for _, p := range Pages() {
+		for _, p := range g.pages() {
 			_, _ = fmt.Fprintln(w, p.Name)
 		}
 	})
@@ -162,9 +189,12 @@ func (g *Gallery) serve(w http.ResponseWriter, r *http.Request, lang string) {
 	if name == "index" {
 		b, err = g.index(r.Context(), lang)
 	}
-	for _, p := range Pages() {
+	for _, p := range g.pages() {
 		if p.Name == name {
 			b, err = g.Render(r.Context(), lang, p)
+			if p.scripts {
+				web.Security{}.AllowScripts(w)
+			}
 		}
 	}
 	if err != nil {

@@ -31,6 +31,12 @@ func (p Page) with(adapt func(*page.Frame)) Page {
 	return p
 }
 
+// scripted marks a page that runs scripts, where the program for them is built in.
+func (p Page) scripted() Page {
+	p.scripts = true
+	return p
+}
+
 func nobody(f *page.Frame) { f.Person, f.Cases, f.Consents, f.Expires = "", 0, 0, time.Time{} }
 
 func flashed(what page.Flash) func(*page.Frame) { return func(f *page.Frame) { f.Flash = what } }
@@ -40,16 +46,17 @@ func in(s page.Section) func(*page.Frame) { return func(f *page.Frame) { f.Secti
 func entrance() []Page {
 	login := func(change func(*page.Login)) func(speaker) page.Login {
 		return func(s speaker) page.Login {
-			v := page.Login{CaseCode: true, Issuers: []page.Issuer{{Handle: "i1", Name: s.in(text("Milli kimlik xidməti", "National identity service", "Национальная служба идентификации"))}}}
+			v := page.Login{Issuers: []page.Issuer{
+				{Handle: "i1", Name: s.in(text("Milli kimlik xidməti", "National identity service", "Национальная служба идентификации"))}, {Handle: "i2", CaseCode: true},
+			}}
 			change(&v)
 			return v
 		}
 	}
 	return []Page{
 		show("login", "before signing in", page.LoginPage, login(func(*page.Login) {})).with(nobody),
-		show("login-error", "a wrong case code", page.LoginPage, login(func(v *page.Login) { v.Errors = page.FieldErrors{"code": "code-wrong"} })).with(nobody),
 		show("login-expired", "the session has ended", page.LoginPage, login(func(v *page.Login) { v.Expired = true })).with(nobody),
-		show("login-out", "signed out, without case codes", page.LoginPage, login(func(v *page.Login) { v.SignedOut, v.CaseCode = true, false })).with(nobody),
+		show("login-out", "signed out, without case codes", page.LoginPage, login(func(v *page.Login) { v.SignedOut, v.Issuers = true, v.Issuers[:1] })).with(nobody),
 	}
 }
 
@@ -100,6 +107,7 @@ func entries() []Page {
 		show("entry-failing", "a proof that fails, and sides that differ", page.EntryPage, speaker.failingDetail).with(at),
 		show("entry-relative", "shown as a relative, one side only, no proof", page.EntryPage, speaker.relativeDetail).with(at),
 		show("entry-self", "the person's own look, not checked", page.EntryPage, speaker.selfDetail).with(at),
+		show("check", "the proofs of an entry, checked in the browser", page.CheckPage, speaker.check).with(at).scripted(),
 		show("entry-destroyed", "a record whose time is over", page.EntryPage, speaker.oldDetail).with(at),
 	}
 }
@@ -151,7 +159,7 @@ func consentPages() []Page {
 	at := in(page.SectionConsents)
 	view := func(state page.ConsentState, change func(speaker, *page.ConsentView)) func(speaker) page.ConsentView {
 		return func(s speaker) page.ConsentView {
-			v := page.ConsentView{Consent: s.consent(state)}
+			v := page.ConsentView{Consent: s.consent(state), MaySign: true}
 			change(s, &v)
 			return v
 		}
@@ -162,6 +170,9 @@ func consentPages() []Page {
 		show("consents-empty", "none", page.ConsentsPage, given(page.Consents{})).with(flashed(page.FlashConsentWithdrawn)),
 		show("consent-pending", "a preview of exactly what would leave", page.ConsentPage, view(page.ConsentPending, nothing)).with(at),
 		show("consent-error", "given without having ticked", page.ConsentPage, view(page.ConsentPending, func(_ speaker, v *page.ConsentView) { v.Errors = page.FieldErrors{"sure": "sure"} })).with(at),
+		show("consent-no-way", "for whoever signed in by a way that gives no consents", page.ConsentPage, view(page.ConsentPending, func(_ speaker, v *page.ConsentView) { v.MaySign = false })).with(at),
+		show("consent-sign", "a consent word for word, before the login for it", page.ConsentSignPage, speaker.consentSign).with(at),
+		show("consent-stopped", "a login that was not for it", page.ConsentPage, view(page.ConsentPending, nothing)).with(flashed(page.FlashConsentStopped)),
 		show("consent-given", "a consent that holds, with its use", page.ConsentPage, view(page.ConsentGiven, func(s speaker, v *page.ConsentView) { v.Entries = []page.Entry{s.consentUse()} })).with(at),
 		show("consent-ended", "withdrawn", page.ConsentPage, view(page.ConsentWithdrawn, nothing)).with(at),
 	}
@@ -213,14 +224,14 @@ func problems() []Page {
 var addresses = map[string]string{
 	page.PathHome: "timeline", page.PathTimeline: "timeline", page.PathYear: "year", page.PathCatalogue: "held", page.PathCases: "cases",
 	page.PathConsents: "consents", page.PathSettings: "notices", page.PathExport: "export", page.PathExportPrint: "print", page.PathHelp: "help",
-	page.PathLogin: "timeline", page.PathLoginCode: "login-error", page.PathLogout: "login-out", page.PathSettingsRemove: "notices-saved",
+	page.PathLogin: "timeline", page.PathLogout: "login-out", page.PathSettingsRemove: "notices-saved",
 	"/uses/" + "e7074": "entry-refused", "/uses/" + "e7111": "entry-emergency", "/uses/" + "e7185": "entry-failing", "/uses/" + "e8480": "entry-self",
 }
 
 var prefixes = map[string]string{
-	"/uses/": "entry", "/year/": "year", "/held/": "own-data", "/cases/": "case-open", "/consents/": "consent-pending", "/export/": "export",
+	"/receipt/": "../proof/receipt.json", "/policy/": "../proof/policy.txt", "/uses/": "entry", "/year/": "year", "/held/": "own-data", "/cases/": "case-open", "/consents/": "consent-pending", "/export/": "export",
 }
 
 var suffixes = map[string]string{
-	"object": "object", "correct": "correct", "reply": "case-open", "withdraw": "cases", "appeal": "case-appealed", "end": "consents-empty",
+	"object": "object", "correct": "correct", "reply": "case-open", "withdraw": "cases", "appeal": "case-appealed", "end": "consents-empty", "sign": "consent-given", "check": "check",
 }

@@ -74,16 +74,15 @@ type FieldErrors map[string]string
 // Login is the landing page.
 type Login struct {
 	Issuers   []Issuer
-	CaseCode  bool        // people without a national identifier may come in by a case code
-	Errors    FieldErrors // "code"
-	Expired   bool        // the session has ended and the person has been sent here
+	Expired   bool // the session has ended and the person has been sent here
 	SignedOut bool
 }
 
 // Issuer is one way to prove who one is.
 type Issuer struct {
-	Handle Handle
-	Name   string
+	Handle   Handle
+	Name     string
+	CaseCode bool // for people without a national identifier, by a code on a letter
 }
 
 // Asker is who really asked.

@@ -28,6 +28,16 @@ type Proof struct {
 	Deadline time.Time // for ProofPromised
 	Receipt  Handle    // to download; empty when there is nothing
 	Policy   Handle    // the policy file that pins the logs and witnesses
+	Check    Handle    // leads to the check in the browser; empty where there is none
+}
+
+// Check is the page on which the person's own browser checks the proofs of an entry.
+type Check struct {
+	Entry  Handle
+	Agency string // whose entry it is
+	When   time.Time
+	Sides  []SideProof // with their receipts
+	Policy Handle
 }
 
 // SideProof is the check of one party's log.

@@ -4,12 +4,12 @@ package page
 const (
 	PathHome           = "/"                        // login, or on to the timeline
 	PathLogin          = "/login"                   // POST: issuer
-	PathLoginCode      = "/login/code"              // POST: code
 	PathLogout         = "/logout"                  // POST
 	PathLanguage       = "/language"                // GET: to, back (a path of ours)
 	PathTimeline       = "/uses"                    // GET; POST narrows: from, until, agency, purpose, category, search, refused, clear
 	PathTimelinePage   = "/uses/{handle}/page"      // GET: older or newer entries
 	PathEntry          = "/uses/{handle}"           // GET
+	PathCheck          = "/uses/{handle}/check"     // GET: the offline check in the browser; the only page with scripts
 	PathReceipt        = "/receipt/{handle}"        // GET: a file for countersign verify
 	PathPolicy         = "/policy/{handle}"         // GET: the policy file
 	PathYear           = "/year"                    // GET

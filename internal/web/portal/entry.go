@@ -121,7 +121,7 @@ func joined(f []countersign.FieldPath) string {
 
 // proof fetches both sides' receipts and checks them as `countersign verify` does. The check here is a convenience: the file is the proof.
 func (s *Server) proof(r *http.Request, one *session, n *names, u *subject.Use) page.Proof {
-	out := page.Proof{Checked: s.o.Clock.Now(), Policy: one.handle(handlePolicy, "all"), State: page.ProofMissing}
+	out := page.Proof{Checked: s.o.Clock.Now(), Policy: one.handle(handlePolicy, "all"), State: page.ProofMissing, Check: s.checkHandle(one, u)}
 	policy, err := s.policy()
 	for _, side := range []*subject.Held{u.Provider, u.Consumer} {
 		if side == nil {

@@ -27,6 +27,7 @@ func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseW
 	own("POST "+page.PathTimeline, s.narrow)
 	own("GET "+page.PathTimelinePage, s.timelinePage)
 	own("GET "+page.PathEntry, s.entry)
+	own("GET "+page.PathCheck, s.browserCheck)
 	own("GET "+page.PathPolicy, s.policyFile)
 	own("GET "+page.PathYear, s.year)
 	own("GET "+page.PathYearOf, s.yearOf)

@@ -46,6 +46,7 @@ type Server struct {
 	sessions *sessions
 	limits   *limits
 	tls      bool
+	security web.Security
 	handler  http.Handler
 }
 
@@ -64,7 +65,7 @@ func New(o Options) (*Server, error) {
 		o.Place = time.UTC
 	}
 	s := &Server{o: o, sessions: newSessions(o.Idle, o.Absolute), limits: newLimits(), tls: strings.HasPrefix(o.URL, "https://")}
-	security := web.Security{TLS: s.tls, Scripts: true}
+	security := web.Security{TLS: s.tls}
 	for _, c := range o.Clients {
 		s.issuers = append(s.issuers, &issuer{
 			Client: c, redirect: strings.TrimSuffix(o.URL, "/") + PathCallback,
@@ -75,6 +76,7 @@ func New(o Options) (*Server, error) {
 	mux := http.NewServeMux()
 	s.routes(mux)
 	// SPEC: a state-changing request of another site is refused by its Sec-Fetch-Site or Origin header, before any form's token is looked at.
+	s.security = security
 	s.handler = web.Secure(security, http.NewCrossOriginProtection().Handler(mux))
 	return s, nil
 }

@@ -28,6 +28,7 @@ type directoryCmd struct {
 	Publish      directoryPublishCmd      `cmd:"" help:"Hand what the threshold has signed to the directory's host."`
 	RemoveMember directoryRemoveCmd       `cmd:"" help:"Stage the removal of a member; it acts within an hour of being published."`
 	ReplaceKey   directoryReplaceCmd      `cmd:"" help:"Stage the replacement of a compromised key; it acts within an hour of being published."`
+	Successor    directorySuccessorCmd    `cmd:"" help:"Stage the announcement that a gateway's log has ended and which one takes over; it acts once published."`
 	RotateBody   directoryRotateBodyCmd   `cmd:"" help:"Stage a root in which a governing body has another key."`
 	RotateOnline directoryRotateOnlineCmd `cmd:"" help:"Stage a root with another online key of the directory's host."`
 	Renew        directoryRenewCmd        `cmd:"" help:"Stage root and document as they are with a new expiry; due once a year."`

@@ -80,6 +80,10 @@ func (c *fsckCmd) Run(ctx context.Context, s streams) error {
 		}
 	}
 	for _, at := range found.stores {
+		if isEnded(at.file) { // where it ended is the directory's to tell: what others hold may lie beyond what is left
+			result.Stores = append(result.Stores, c.store(ctx, at, nil))
+			continue
+		}
 		result.Stores = append(result.Stores, c.store(ctx, at, held))
 	}
 	status := result.judge()
@@ -206,7 +210,7 @@ func (c *fsckCmd) find() (*fsckFound, error) {
 		switch {
 		case e.Name() == "gateway.yaml" && c.Config == "":
 			return note(path)
-		case e.Name() == storeFile && e.Type().IsRegular():
+		case (e.Name() == storeFile || isEnded(e.Name())) && e.Type().IsRegular():
 			found.stores = append(found.stores, fsckPlace{file: path})
 		case e.Name() == "witness.key":
 			found.witnesses = append(found.witnesses, filepath.Dir(path))
@@ -215,6 +219,11 @@ func (c *fsckCmd) find() (*fsckFound, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking for stores: %w", err)
+	}
+	for i := range found.stores { // an ended log's keys are those of the log that took over
+		if isEnded(found.stores[i].file) {
+			found.stores[i].parts = configs[filepath.Join(filepath.Dir(absolute(found.stores[i].file)), storeFile)]
+		}
 	}
 	for file, parts := range configs {
 		if i := slices.IndexFunc(found.stores, func(p fsckPlace) bool { return absolute(p.file) == file }); i >= 0 {
@@ -230,6 +239,12 @@ func (c *fsckCmd) find() (*fsckFound, error) {
 	}
 	slices.SortFunc(found.stores, func(a, b fsckPlace) int { return strings.Compare(a.file, b.file) })
 	return found, nil
+}
+
+// isEnded reports that a file is what is left of a log that another has taken over from.
+func isEnded(name string) bool {
+	ok, err := filepath.Match("ended-*.db", filepath.Base(name))
+	return ok && err == nil
 }
 
 func absolute(path string) string {
@@ -279,7 +294,10 @@ func (c *fsckCmd) store(ctx context.Context, at fsckPlace, held []ledger.Held) *
 
 // open opens a store for repair, or for reading alone where a process runs on it.
 func (c *fsckCmd) open(ctx context.Context, file string, out *fsckStore) (*store.SQLite, error) {
-	if c.ReadOnly {
+	if isEnded(file) {
+		out.Running = true // by whoever serves it; it is never written
+	}
+	if c.ReadOnly || out.Running {
 		return store.OpenSQLiteReader(ctx, file)
 	}
 	db, err := store.OpenSQLite(ctx, file, store.Options{})
@@ -336,6 +354,12 @@ func (c *fsckCmd) leaves(ctx context.Context, db *store.SQLite, at fsckPlace, ou
 			return err
 		}
 		conf.Origin, conf.MonthKeys = at.parts.origin, own.MonthKeys
+		if isEnded(at.file) { // signed by the same key under the name that it had
+			conf.Origin = origin
+			if conf.VKey, err = verifierKeyOf(origin, own.Key); err != nil {
+				return err
+			}
+		}
 	}
 	out.Origin = conf.Origin
 	report, err := ledger.Check(ctx, conf)

@@ -37,6 +37,8 @@ import (
 type gatewayCmd struct {
 	Run  gatewayRunCmd  `cmd:"" default:"withargs" help:"Run the gateway until interrupted."`
 	Init gatewayInitCmd `cmd:"" help:"Make the gateway's keys and begin its log; print its entry for the directory."`
+
+	Successor gatewaySuccessorCmd `cmd:"" help:"End the log of a gateway whose newest store is lost, and begin its successor; print the entry for the directory."`
 }
 
 type gatewayRunCmd struct {

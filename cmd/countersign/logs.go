@@ -102,26 +102,40 @@ func openLog(ctx context.Context, p logParts, now clock.Clock, logger *slog.Logg
 		return nil, nil, errors.Join(err, s.Close())
 	}
 	conf.Confirm = true
+	var closeEnded func() error
+	if conf.Ended, closeEnded, err = endedLogs(ctx, p); err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	closeStores := func() error { return errors.Join(closeEnded(), s.Close()) }
 	if view, err := directory.Current(); err == nil {
 		conf.Policy = witnessPolicy(view, p.origin)
 	}
 	log, err := ledger.Open(ctx, conf)
 	if err != nil {
-		return nil, nil, errors.Join(err, s.Close())
+		return nil, nil, errors.Join(err, closeStores())
 	}
 	if view, err := directory.Current(); err == nil {
 		log.SetRecordLife(time.Duration(view.Caps().RecordLife))
+		announce(log, view)
 	}
 	directory.OnChange(func(view *federation.View) {
+		announce(log, view)
 		log.SetRecordLife(time.Duration(view.Caps().RecordLife))
 		if err := log.SetPolicy(witnessPolicy(view, p.origin)); err != nil {
 			logger.Error("the directory's witnesses cannot be used", "error", err.Error())
 		}
 	})
 	if err := metrics.Register(log.Metrics()); err != nil {
-		return nil, nil, errors.Join(err, log.Close(), s.Close())
+		return nil, nil, errors.Join(err, log.Close(), closeStores())
 	}
-	return log, func() error { return errors.Join(log.Close(), s.Close()) }, nil
+	return log, func() error { return errors.Join(log.Close(), closeStores()) }, nil
+}
+
+// announce tells a log what the directory says of it.
+func announce(log *ledger.Log, view *federation.View) {
+	if l, ok := view.LogByOrigin(log.Origin()); ok {
+		log.Announce(l.Log)
+	}
 }
 
 // witnessPolicy is the C2SP tlog-policy of the directory's witnesses for one of its logs.

@@ -20,6 +20,7 @@ import (
 	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/keys"
+	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/ledger/monitor"
 )
 
@@ -179,6 +180,11 @@ func severalIn(view *federation.View) func(string) bool {
 
 // sources lists the logs of a directory: by their public addresses, or where a gateway's key is given, at the gateways themselves.
 func (w *watcher) sources(view *federation.View) (out []monitor.Source) {
+	ended := func(before []countersign.EndedLog, owner countersign.MemberID, url func(n int) string, client *http.Client) {
+		for i, e := range before {
+			out = append(out, monitor.Source{Origin: logName(e.VKey), VKey: e.VKey, URL: url(i + 1), Owner: owner, Client: client, End: []byte(e.Checkpoint)})
+		}
+	}
 	add := func(l countersign.Log, owner countersign.MemberID, url string, client *http.Client) {
 		key, err := countersign.ParseLogKey(l.VKey)
 		if err != nil || url == "" {
@@ -196,9 +202,12 @@ func (w *watcher) sources(view *federation.View) (out []monitor.Source) {
 		for _, gw := range view.Gateways(m.ID) {
 			if w.Key == "" {
 				add(gw.Log, m.ID, gw.Log.URL, nil)
+				ended(gw.Log.Before, m.ID, func(n int) string { return gw.Log.Before[n-1].URL }, nil)
 				continue
 			}
-			add(gw.Log, m.ID, strings.TrimRight(gw.URL, "/")+"/log", partyClient(w.cert, gw))
+			url, client := strings.TrimRight(gw.URL, "/")+"/log", partyClient(w.cert, gw)
+			add(gw.Log, m.ID, url, client)
+			ended(gw.Log.Before, m.ID, func(n int) string { return url + ledger.EndedPath(n) }, client)
 		}
 	}
 	for _, court := range doc.Courts {

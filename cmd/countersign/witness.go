@@ -139,7 +139,7 @@ func (k *knownLogs) find(origin countersign.LogOrigin) (witness.KnownLog, bool) 
 	}
 	if view := k.view(); view != nil {
 		if l, ok := view.LogByOrigin(origin); ok {
-			return witness.KnownLog{Origin: origin, VKeys: []string{l.VKey}}, true
+			return witness.KnownLog{Origin: origin, VKeys: []string{l.VKey}, Ended: l.Ended > 0}, true
 		}
 	}
 	return witness.KnownLog{}, false

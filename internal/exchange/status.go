@@ -214,7 +214,7 @@ func (c *Consumer) fetchProof(ctx context.Context, view *federation.View, l *fed
 		if gw.Name != l.Gateway {
 			continue
 		}
-		u, err := url.Parse(gw.URL + PathProof + strconv.FormatUint(index, 10))
+		u, err := url.Parse(gw.URL + PathProof + strconv.FormatUint(countersign.PlaceOf(l.Ended, index), 10))
 		if err != nil {
 			return ""
 		}

@@ -27,6 +27,7 @@ type Source struct {
 	Client *http.Client         // nil for the monitor's own
 	Slots  bool                 // a sealed slot is due each minute
 	Live   bool                 // it shows at once what is cosigned: the time of reading tells how far it is; otherwise the newest cosignature does
+	End    []byte               // the checkpoint with which it ended and another took over; nil for a log that goes on
 	Also   []string             // further addresses of the same log, whose checkpoints must be of one history with it
 }
 
@@ -240,7 +241,7 @@ func (m *Monitor) describe(r *Report, l *logState, before uint64) *LogReport {
 	at := l.cosigned.UTC()
 	age := max(0, r.At.Sub(at))
 	out.Cosigned, out.Staleness = &at, age.Seconds()
-	if age > m.cfg.StaleAfter {
+	if age > m.cfg.StaleAfter && l.cfg.End == nil {
 		r.tell(KindStale, l, "no witness has cosigned anything new for %s: its operator withholds it, or its witnesses are down", age.Round(time.Second))
 	}
 	return out
@@ -261,14 +262,22 @@ func (m *Monitor) readLog(ctx context.Context, r *Report, l *logState) error {
 		r.tell(KindSignature, l, "what it shows as its checkpoint is not signed by it")
 		return nil //nolint:nilerr // told: the round goes on with the other logs
 	}
-	if !m.quorum.Satisfied(text) {
+	if !m.quorum.Satisfied(text) && l.cfg.End == nil {
 		r.tell(KindUnwitnessed, l, "no quorum of witnesses has cosigned what it shows, %d leaves", size)
 	}
 	if at := m.cosignedAt(text); at.After(l.cosigned) {
 		l.cosigned = at
 	}
-	if l.asOf = l.cosigned; l.cfg.Live {
+	if l.asOf = l.cosigned; l.cfg.Live || l.cfg.End != nil {
 		l.asOf = r.At
+	}
+	if l.cfg.End != nil {
+		if err := m.end(r, l); err != nil {
+			return err
+		}
+	}
+	if size < l.mirror.size() && l.cfg.End != nil {
+		return m.judge(r, l, head{"its own address", text, size, root}) // that leaves are lost is announced
 	}
 	if size < l.mirror.size() {
 		f := r.tell(KindRolledBack, l, "it showed %d leaves and now shows %d: leaves were withdrawn; the mirror keeps them", l.mirror.size(), size)
@@ -276,6 +285,19 @@ func (m *Monitor) readLog(ctx context.Context, r *Report, l *logState) error {
 		return m.judge(r, l, head{"its own address", text, size, root})
 	}
 	return m.extend(ctx, r, l, head{"its own address", text, size, root})
+}
+
+// end holds an ended log to the end that the directory announces: it is of the log's history, and nothing was seen beyond it.
+func (m *Monitor) end(r *Report, l *logState) error {
+	size, root, err := l.open(l.cfg.End)
+	if err != nil {
+		r.tell(KindSignature, l, "the end that the directory announces is not signed by it")
+		return nil //nolint:nilerr // told
+	}
+	if size < l.mirror.size() {
+		r.tell(KindRolledBack, l, "the directory says that it ended with %d leaves, and it has shown %d: leaves were withdrawn; the mirror keeps them", size, l.mirror.size())
+	}
+	return m.judge(r, l, head{"the directory", l.cfg.End, size, root})
 }
 
 // extend reads the leaves that are new. They must give the signed root together with those of the mirror.

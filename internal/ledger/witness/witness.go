@@ -41,6 +41,7 @@ import (
 type KnownLog struct {
 	Origin countersign.LogOrigin
 	VKeys  []string // signed-note verifier keys that are trusted for the origin; several while a key is replaced
+	Ended  bool     // another has taken over from it: what was cosigned is still told, and nothing is cosigned any more
 }
 
 // Logs gives the logs that are to be cosigned now. It is asked at each submission and must be quick; an origin that it does not name is
@@ -238,6 +239,9 @@ func (w *Witness) AddCheckpoint(ctx context.Context, body []byte) (line []byte, 
 	if !ok {
 		// SPEC: "If the checkpoint origin is unknown, the witness MUST respond with a 404 Not Found HTTP status code."
 		return nil, refuse(http.StatusNotFound, "unknown_log", "this witness does not know the log")
+	}
+	if known.Ended {
+		return nil, refuse(http.StatusNotFound, "ended_log", "the log has ended: this witness cosigns its successor")
 	}
 	cp, signed, err := openCheckpoint(s.note, known)
 	if err != nil {

@@ -17,16 +17,16 @@ import (
 )
 
 type askCmd struct {
-	Gateway   string `required:"" help:"Address of one's own gateway, for instance http://127.0.0.1:8080."`
-	Client    string `required:"" help:"The asking subsystem: INSTANCE/CLASS/MEMBER/SUBSYSTEM."`
-	Service   string `required:"" help:"The service: INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE."`
+	Gateway   string `required:"" help:"Address of one's own gateway, for instance http://127.0.0.1:8080." placeholder:"URL"`
+	Client    string `required:"" help:"The asking subsystem: INSTANCE/CLASS/MEMBER/SUBSYSTEM." placeholder:"ID"`
+	Service   string `required:"" help:"The service: INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE." placeholder:"ID"`
 	Path      string `help:"Path behind the service, with the person in it: /1ABC23D." placeholder:"P"`
 	Purpose   string `help:"Purpose code of the directory. Without purpose and basis a standing declaration must speak for the client." placeholder:"C"`
 	Basis     string `help:"Legal basis code of the directory." placeholder:"C"`
-	Case      string `help:"Case number, where the purpose asks for one (X-Road-Issue)."`
+	Case      string `help:"Case number, where the purpose asks for one (X-Road-Issue)." placeholder:"CASE"`
 	Official  string `help:"File that names the official who asks, or holds their OpenID Connect token." type:"existingfile" placeholder:"FILE"`
 	Mandate   string `help:"File with the warrant, consent or other mandate." type:"existingfile" placeholder:"FILE"`
-	Behalf    string `help:"On whose behalf: [CLASS/]CODE (X-Road-Represented-Party)."`
+	Behalf    string `help:"On whose behalf: [CLASS/]CODE (X-Road-Represented-Party)." placeholder:"ID"`
 	TokenFile string `help:"File with the token by which the gateway knows this client." env:"COUNTERSIGN_TOKEN_FILE" type:"existingfile" placeholder:"FILE"`
 	Method    string `default:"GET" help:"HTTP method."`
 	Data      string `help:"File with the request's body, JSON." type:"existingfile" placeholder:"FILE"`

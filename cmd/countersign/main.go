@@ -82,6 +82,7 @@ func run(args []string, io streams) int {
 		kong.Writers(io.out, io.err),
 		kong.Exit(func(code int) { status = code }),
 		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(io),
 	)

@@ -151,7 +151,7 @@ func (s *script) registers() []question {
 		bench,
 		echo("text", "an answer that cannot be filtered", countersign.CodeUnfilterable, 1),
 		echo("twice", "an answer that can be read in two ways", countersign.CodeUnfilterable, 2),
-		echo("huge", "an answer over the bound", countersign.CodeTooLarge, 3),
+		echo("huge", "an answer over the bound", countersign.CodeUnfilterable, 3),
 		echo("hang-up", "a register that hangs up", countersign.CodeNetwork, 4),
 	}
 }

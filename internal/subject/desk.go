@@ -44,7 +44,7 @@ type DeskOptions struct {
 type Desk struct {
 	o         DeskOptions
 	directory directory
-	slots     chan struct{}
+	turns     *turns
 
 	bell bell
 
@@ -53,24 +53,23 @@ type Desk struct {
 }
 
 const (
-	deskSlots = 128       // queries at once
+	deskSlots = 128       // queries of a Data Tracker at once
 	maxSeen   = 1_000_000 // queries remembered, of the last minute or so
 )
 
 // NewDesk makes a desk.
 func NewDesk(o DeskOptions) *Desk {
-	return &Desk{o: o, directory: directory{current: o.Directory}, slots: make(chan struct{}, deskSlots), seen: map[countersign.ExchangeID]time.Time{}}
+	return &Desk{o: o, directory: directory{current: o.Directory}, turns: newTurns(), seen: map[countersign.ExchangeID]time.Time{}}
 }
 
 // ServeHTTP answers one query.
 func (d *Desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	default:
-		WriteProblem(w, countersign.Refuse(countersign.CodeBusy, "the gateway is at its bound of %d queries at once: ask again", deskSlots))
+	done, err := d.turns.take(r.Context())
+	if err != nil {
+		WriteProblem(w, err)
 		return
 	}
+	defer done()
 	answer, err := d.serve(r)
 	if err == nil {
 		err = d.send(r.Context(), w, answer)

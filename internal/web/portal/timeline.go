@@ -93,6 +93,9 @@ func (s *Server) showTimeline(w http.ResponseWriter, r *http.Request, one *sessi
 		return s.render(w, r, http.StatusUnprocessableEntity, page.TimelinePage(frame, v))
 	}
 	q.From = at.Cursor
+	if f == (filter{}) {
+		q.Limit = pageSize + 1 // nothing is sorted out: no gateway need open more records than a page shows
+	}
 	h, err := s.o.Subject.History(r.Context(), one.person, q)
 	if err != nil {
 		return err
@@ -249,6 +252,7 @@ func entryOf(one *session, n *names, u *subject.Use) page.Entry {
 		Agency: n.member(st.Consumer.MemberID), System: n.system(st.Consumer), Role: st.Official.Role, Assurance: st.Official.Assurance,
 		OnBehalfOf: st.OnBehalfOf, Self: u.Kind == countersign.LeafView || ownRequest(u),
 	}
+	e.Permits = u.Kind == countersign.LeafView && st.Purpose == subject.PurposeNotices
 	e.Holder, e.Outcome, e.Reasons, e.Mandate, e.Fields = n.member(st.Service.MemberID), st.Outcome, st.Reasons, st.Mandate.Kind, st.Fields
 	if u.Kind != countersign.LeafView {
 		e.Service, e.Purpose = n.service(st.Service), n.purpose(st.Purpose)

@@ -1,6 +1,7 @@
 package gallery
 
 import (
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -181,13 +182,25 @@ func consentPages() []Page {
 func rest() []Page {
 	return []Page{
 		show("notices", "contact terms that work", page.SettingsPage, given(page.Settings{
-			Email: "n…@example.org", EmailState: page.ContactWorks, Frequency: page.FrequencyDaily, Saved: true,
+			Email: "n…@example.org", EmailState: page.ContactWorks, Hooks: true, Webhook: "https://n.example/…", WebhookState: page.ContactWorks,
+			Secret: strings.Repeat("example", 6), Frequency: page.FrequencyDaily, Saved: true,
 		})).with(in(page.SectionSettings)),
+		show("notices-first", "nothing stored yet", page.SettingsPage, given(page.Settings{Frequency: page.FrequencyDaily})).with(in(page.SectionSettings)),
+		show("notices-code", "an address that waits for its code", page.SettingsPage, given(page.Settings{
+			Email: "n…@example.org", EmailState: page.ContactUnconfirmed, Frequency: page.FrequencyNow, Saved: true, CodeDue: true, Errors: page.FieldErrors{"code": "notice-code"},
+		})).with(in(page.SectionSettings)),
+		show("notices-confirmed", "an address that was just confirmed, after the permission had ended", page.SettingsPage, given(page.Settings{
+			Email: "n…@example.org", EmailState: page.ContactWorks, Frequency: page.FrequencyNow, Saved: true, Stale: true,
+		})).with(flashed(page.FlashContactConfirmed)),
 		show("notices-errors", "contact terms that came back", page.SettingsPage, given(page.Settings{
-			Email: "narmin", Webhook: "http://example.org", WebhookState: page.ContactFails, EmailState: page.ContactUnconfirmed,
+			Email: "narmin", Hooks: true, Webhook: "http://example.org", WebhookState: page.ContactFails, EmailState: page.ContactUnconfirmed,
 			Errors: page.FieldErrors{"email": "email", "webhook": "webhook", "frequency": "frequency"},
 		})).with(in(page.SectionSettings)),
+		show("notices-none", "notices without an address", page.SettingsPage, given(page.Settings{Frequency: page.FrequencyDaily, Errors: page.FieldErrors{"email": "contact"}})).with(in(page.SectionSettings)),
 		show("notices-saved", "just saved", page.SettingsPage, given(page.Settings{Frequency: page.FrequencyNever})).with(flashed(page.FlashSettingsSaved)),
+		show("notices-off", "a portal that sends none", page.SettingsPage, given(page.Settings{Off: true})).with(in(page.SectionSettings)),
+		show("stop", "the page behind the address in a notice", page.NoticeStopPage, given(page.NoticeStop{Handle: "token"})).with(nobody),
+		show("stop-done", "notices were stopped", page.NoticeStopPage, given(page.NoticeStop{Done: true})).with(nobody),
 		show("export", "taking the list away", page.ExportPage, func(s speaker) page.Export {
 			return page.Export{Count: 143, Proofs: 143, From: at(365, 9, 0), Until: now, Narrow: true, Sources: s.sources(false)}
 		}),
@@ -224,12 +237,12 @@ func problems() []Page {
 var addresses = map[string]string{
 	page.PathHome: "timeline", page.PathTimeline: "timeline", page.PathYear: "year", page.PathCatalogue: "held", page.PathCases: "cases",
 	page.PathConsents: "consents", page.PathSettings: "notices", page.PathExport: "export", page.PathExportPrint: "print", page.PathHelp: "help",
-	page.PathLogin: "timeline", page.PathLogout: "login-out", page.PathSettingsRemove: "notices-saved",
+	page.PathLogin: "timeline", page.PathLogout: "login-out", page.PathSettingsRemove: "notices-saved", page.PathSettingsConfirm: "notices-confirmed",
 	"/uses/" + "e7074": "entry-refused", "/uses/" + "e7111": "entry-emergency", "/uses/" + "e7185": "entry-failing", "/uses/" + "e8480": "entry-self",
 }
 
 var prefixes = map[string]string{
-	"/receipt/": "../proof/receipt.json", "/policy/": "../proof/policy.txt", "/uses/": "entry", "/year/": "year", "/held/": "own-data", "/cases/": "case-open", "/consents/": "consent-pending", "/export/": "export",
+	"/receipt/": "../proof/receipt.json", "/policy/": "../proof/policy.txt", "/uses/": "entry", "/year/": "year", "/held/": "own-data", "/cases/": "case-open", "/consents/": "consent-pending", "/export/": "export", "/notices/stop/": "stop-done",
 }
 
 var suffixes = map[string]string{

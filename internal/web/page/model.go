@@ -139,6 +139,7 @@ type Entry struct {
 	Fields     []countersign.FieldPath // that left
 	Seen       Seen
 	Notices    []Notice
+	Permits    bool // no use: the person permitted the portal to ask for news
 }
 
 // GroupKind says why entries stand together.

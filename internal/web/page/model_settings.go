@@ -75,7 +75,27 @@ type Settings struct {
 	WebhookState ContactState
 	Frequency    Frequency
 	Saved        bool        // contact terms are stored, and may be removed
-	Errors       FieldErrors // "email", "webhook", "frequency"
+	Off          bool        // this portal sends no notices
+	Hooks        bool        // it sends webhooks
+	Secret       string      // with which messages to the webhook are signed
+	CodeDue      bool        // an address waits for its confirmation code
+	Stale        bool        // the permission has ended: saving the page makes another
+	Errors       FieldErrors // "code", "email", "webhook", "frequency"
+}
+
+// Addresses of notices.
+const (
+	PathSettingsConfirm = "/notices/confirm"       // POST: code
+	PathNoticeStop      = "/notices/stop/{handle}" // GET, POST, without a login; the handle is the portal's own, from a notice
+)
+
+// FlashContactConfirmed says that an address gets notices from now on.
+const FlashContactConfirmed Flash = "contact-confirmed"
+
+// NoticeStop is the page behind the address in a notice.
+type NoticeStop struct {
+	Handle Handle
+	Done   bool
 }
 
 // ContactState is whether notices reach a contact.

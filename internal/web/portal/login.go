@@ -161,6 +161,7 @@ func (s *Server) endLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.renewNotices(r, person)
 	s.setCookie(w, s.sessionCookie(), cookie, 0)
 	http.Redirect(w, r, page.PathTimeline, http.StatusSeeOther)
 	return nil

@@ -45,6 +45,7 @@ func (s *Server) pages(mux *http.ServeMux, open func(string, func(http.ResponseW
 	own("GET "+page.PathCorrect, s.correction)
 	own("POST "+page.PathCorrect, s.correction)
 	s.consentRoutes(own)
+	s.noticeRoutes(open, own)
 	own("GET "+page.PathExport, s.export)
 	own("GET "+page.PathExportFile, s.exportFile)
 	own("GET "+page.PathExportPrint, s.exportPrint)

@@ -13,6 +13,7 @@ import (
 	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/subject"
+	"countersign.dev/countersign/internal/subject/notice"
 	"countersign.dev/countersign/internal/web"
 	"countersign.dev/countersign/internal/web/page"
 )
@@ -25,6 +26,7 @@ type Options struct {
 	Subject   *subject.Portal
 	Cases     *subject.Cases
 	Consents  *exchange.Consents // the portal's registry of consents
+	Notices   *notice.Service    // nil where the portal sends none
 	Exchange  http.Handler       // the portal's asking side: an exchange.Consumer for its own subsystem; nil where people are shown no register's data
 	Directory subject.Directory
 	Clients   []Client               // one at least

@@ -193,6 +193,9 @@ func ParseSubjectID(text string) (SubjectID, error) {
 // SchemeName is a kind of person identifier, for instance pin.
 type SchemeName string
 
+// SchemeCase is the scheme of people without a national identifier: each is known by the number of one case of one agency.
+const SchemeCase SchemeName = "case"
+
 // PurposeCode names a purpose of the directory, for instance benefit-decision.
 type PurposeCode string
 

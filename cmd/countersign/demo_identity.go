@@ -83,6 +83,9 @@ func (d *demoFile) issuers() []countersign.Issuer {
 	out := []countersign.Issuer{{
 		URL: d.Identity.URL + "/people", For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{clientPortal},
 		Consents: []string{clientConsent}, Scheme: "pin",
+	}, {
+		URL: d.caseIssuer(), For: []countersign.IssuerRole{countersign.IssuerPerson}, Audience: []string{clientPortal},
+		Consents: []string{clientConsent}, Scheme: countersign.SchemeCase,
 	}}
 	for _, code := range law.Agencies() {
 		if m, ok := d.Members[code]; ok {
@@ -94,6 +97,9 @@ func (d *demoFile) issuers() []countersign.Issuer {
 	}
 	return out
 }
+
+// caseIssuer is the issuer by which people without a personal code come in.
+func (d *demoFile) caseIssuer() string { return d.Identity.URL + "/case" }
 
 func (d *demoFile) writePortalConfig() error {
 	if err := os.MkdirAll(d.path(folderOf(portalCode)), 0o700); err != nil {
@@ -107,6 +113,9 @@ func (d *demoFile) writePortalConfig() error {
 		Logins: []loginConfig{{
 			Issuer: d.Identity.URL + "/people", Client: clientPortal, Consents: clientConsent,
 			Name: map[string]string{"az": "Nümunə giriş xidməti", "en": "Demo login service", "ru": "Демонстрационная служба входа"},
+		}, {
+			Issuer: d.caseIssuer(), Client: clientPortal, Consents: clientConsent, CaseCode: true,
+			Name: map[string]string{"az": "Nümunə giriş xidməti (müraciət kodu)", "en": "Demo login service (case code)", "ru": "Демонстрационная служба входа (код обращения)"},
 		}},
 	})
 	if err != nil {
@@ -135,18 +144,29 @@ func (c *demoIdentityCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	codes, err := identity.OpenCaseCodes(d.path("case-codes.json"), clock.Default())
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
+	mux.Handle("POST "+pathCaseCodes, d.caseCodeDesk(codes, clock.Default()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	for _, issuer := range d.issuers() {
 		o := identity.Options{Issuer: issuer.URL, Clock: clock.Default(), Logger: logger}
 		if issuer.Member == nil {
-			o.Title = "Log in as a person of the demo country"
 			o.Clients = []identity.Client{
 				{ID: clientPortal, Redirect: []string{d.Portal.URL + portal.PathCallback}},
 				{ID: clientConsent, Redirect: []string{d.Portal.URL + page.PathConsentReturn}, Consents: true},
 			}
+		}
+		switch {
+		case issuer.Scheme == countersign.SchemeCase:
+			o.Title, o.Asks, o.Find = "Log in with a case code", "Case code, as it stands on the letter", codes.Find
+			o.Allow = codes.Allow
+		case issuer.Member == nil:
+			o.Title = "Log in as a person of the demo country"
 			o.Find, o.Shown = identity.People(atlas)
-		} else {
+		default:
 			o.Title = "Log in as an official of " + issuer.Member.Code
 			o.Clients = []identity.Client{{ID: clientDesk, Redirect: []string{"http://127.0.0.1/callback"}}}
 			o.Find, o.Shown = identity.Staff(atlas, country.AgencyCode(issuer.Member.Code))

@@ -44,6 +44,7 @@ type cli struct {
 	DemoRegister demoRegisterCmd `cmd:"" hidden:""`
 	DemoEcho     demoEchoCmd     `cmd:"" hidden:""`
 	Simulation   simulation      `embed:""`
+	DemoCaseCode demoCaseCodeCmd `cmd:"" hidden:"" help:"Get a case code for a letter from the demo's identity provider."`
 	DemoLogin    demoLoginCmd    `cmd:"" hidden:"" help:"Log in at the demo's identity provider and print the token."`
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
 

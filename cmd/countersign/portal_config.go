@@ -48,6 +48,7 @@ type loginConfig struct {
 	// Consents is the client id for logins that give or withdraw consents, among the issuer's consents in the directory.
 	Consents           string `yaml:"consents,omitempty"`
 	ConsentsSecretFile string `yaml:"consentsSecretFile,omitempty"`
+	CaseCode           bool   `yaml:"caseCode,omitempty"` // for people without a national identifier, by the code on an agency's letter
 }
 
 func loadPortalConfig(file string) (*portalConfig, error) {
@@ -103,7 +104,7 @@ func (c *portalConfig) gateway() *gatewayConfig {
 func (c *portalConfig) clients() ([]portal.Client, error) {
 	var out []portal.Client
 	for _, l := range c.Logins {
-		one := portal.Client{Issuer: l.Issuer, Name: l.Name, ID: l.Client, Consents: l.Consents}
+		one := portal.Client{Issuer: l.Issuer, Name: l.Name, ID: l.Client, Consents: l.Consents, CaseCode: l.CaseCode}
 		for file, to := range map[string]*string{l.SecretFile: &one.Secret, l.ConsentsSecretFile: &one.ConsentsSecret} {
 			if file == "" {
 				continue

@@ -129,6 +129,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"petition":     cmdPetition,
 		"agree":        cmdAgree,
 		"own":          cmdOwn,
+		"bycode":       cmdByCode,
 		"portalalone":  cmdPortalAlone,
 		"let":          cmdLet,
 		"volley":       cmdVolley,

@@ -44,7 +44,7 @@ func plain(page string) string {
 }
 
 func (s *story) agree(pin, answer, as string) (string, error) {
-	v, err := loginAt(s.d.Portal.URL, pin)
+	v, err := s.visit(pin)
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +83,7 @@ func (s *story) agree(pin, answer, as string) (string, error) {
 	if !strings.HasSuffix(at.Path, "/choose") || !strings.Contains(text, "for a consent") || !strings.Contains(text, code) {
 		return "", fmt.Errorf("the login service does not ask for this consent, with the code %s: %s", code, plain(text))
 	}
-	_, text, err = v.post(at.String(), url.Values{"id": {at.Query().Get("id")}, "subject": {as}})
+	_, text, err = v.post(at.String(), url.Values{"id": {at.Query().Get("id")}, "subject": {strings.TrimPrefix(as, "code:")}})
 	return plain(text), err
 }
 

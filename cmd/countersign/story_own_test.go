@@ -39,7 +39,7 @@ func cmdOwn(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func (s *story) own(pin, register string) (string, error) {
-	v, err := loginAt(s.d.Portal.URL, pin)
+	v, err := s.visit(pin)
 	if err != nil {
 		return "", err
 	}

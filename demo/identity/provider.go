@@ -26,10 +26,12 @@ type Client struct {
 type Options struct {
 	Issuer    string // its URL; a path is taken off requests
 	Title     string
+	Asks      string // for what the login page asks; a personal code where empty
 	Clients   []Client
 	TokenLife time.Duration                // of identity tokens; an hour where zero
 	Find      func(string) (Account, bool) // by code, normalised as people write it
 	Shown     []Account                    // offered on the login page
+	Allow     func(address string) bool    // bounds tries from one address; nil where nothing is secret
 	Clock     clock.Clock
 	Logger    *slog.Logger
 }
@@ -62,7 +64,10 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := &choosing{title: o.Title, shown: o.Shown, store: store, back: op.AuthCallbackURL(provider)}
+	if o.Asks == "" {
+		o.Asks = "Personal code"
+	}
+	page := &choosing{title: o.Title, asks: o.Asks, allow: o.Allow, shown: o.Shown, store: store, back: op.AuthCallbackURL(provider)}
 	mux := http.NewServeMux()
 	interceptor := op.NewIssuerInterceptor(provider.IssuerFromRequest)
 	mux.HandleFunc("GET /choose", page.show)
@@ -74,6 +79,8 @@ func New(o Options) (http.Handler, error) {
 // choosing is the page on which one chooses who to be.
 type choosing struct {
 	title string
+	asks  string
+	allow func(string) bool
 	shown []Account
 	store *storage
 	back  func(ctx context.Context, id string) string
@@ -86,6 +93,10 @@ func (c *choosing) show(w http.ResponseWriter, r *http.Request) {
 func (c *choosing) take(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	id := r.PostFormValue("id")
+	if c.allow != nil && !c.allow(r.RemoteAddr) {
+		c.render(w, id, "too many tries from your address: wait a minute")
+		return
+	}
 	if err := c.store.choose(id, strings.TrimSpace(r.PostFormValue("subject"))); err != nil {
 		c.render(w, id, err.Error())
 		return
@@ -102,7 +113,7 @@ func (c *choosing) render(w http.ResponseWriter, id, problem string) {
 	if problem != "" {
 		w.WriteHeader(http.StatusBadRequest)
 	}
-	_ = choosePage.Execute(w, map[string]any{"Title": c.title, "ID": id, "Shown": c.shown, "Problem": problem, "Code": c.store.consentCode(id)})
+	_ = choosePage.Execute(w, map[string]any{"Title": c.title, "Asks": c.asks, "ID": id, "Shown": c.shown, "Problem": problem, "Code": c.store.consentCode(id)})
 }
 
 var choosePage = template.Must(template.New("choose").Parse(`<!DOCTYPE html>
@@ -125,7 +136,7 @@ small { color: #444; }
 <body>
 <main>
 <h1>{{.Title}}</h1>
-<p>This stands in for a country's real identity provider. All people are invented, and nobody needs a password: choose who to be.</p>
+<p>This stands in for a country's real identity provider. All people are invented{{if .Shown}}, and nobody needs a password: choose who to be{{end}}.</p>
 {{with .Code}}<div class="consent"><h2>This login is for a consent</h2>
 <p>By logging in you give, or withdraw, the one consent that the portal has just shown you. Nothing else is opened by it.</p>
 <p>Your code: <strong>{{.}}</strong></p>
@@ -133,10 +144,10 @@ small { color: #444; }
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}
 <form method="post" action="choose">
 <input type="hidden" name="id" value="{{.ID}}">
-<p><label for="subject">Personal code</label><br><input id="subject" name="subject" autocomplete="off" size="12"> <button style="width:auto" type="submit">Log in</button></p>
+<p><label for="subject">{{.Asks}}</label><br><input id="subject" name="subject" autocomplete="off" autocapitalize="characters" spellcheck="false" size="24"> <button style="width:auto" type="submit">Log in</button></p>
 </form>
-<h2>Or one of these people</h2>
-{{$id := .ID}}{{range .Shown}}<form method="post" action="choose">
+{{if .Shown}}<h2>Or one of these people</h2>
+{{end}}{{$id := .ID}}{{range .Shown}}<form method="post" action="choose">
 <input type="hidden" name="id" value="{{$id}}"><input type="hidden" name="subject" value="{{.Subject}}">
 <button type="submit">{{.Name}} <small>{{.Subject}} · {{.Note}}</small></button>
 </form>

@@ -179,7 +179,7 @@ func (s *storage) consentCode(id string) string {
 func (s *storage) choose(id, subject string) error {
 	account, ok := s.find(subject)
 	if !ok {
-		return errors.New("nobody of the demo country has this code")
+		return errors.New("this code is not known, or its time is over: check it once more")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,6 +18,7 @@ type entry struct {
 // The selectors that occur.
 var (
 	byPath  = countersign.Selector{From: countersign.SubjectInRequest, Scheme: "pin", In: "path", Name: "pin"}
+	byCase  = countersign.Selector{From: countersign.SubjectInRequest, Scheme: countersign.SchemeCase, In: "path", Name: "case"}
 	byQuery = countersign.Selector{From: countersign.SubjectInRequest, Scheme: "pin", In: "query", Name: "pin"}
 	byBody  = countersign.Selector{From: countersign.SubjectInRequest, Scheme: "pin", In: "body", Name: "/pin"}
 	byOwner = countersign.Selector{From: countersign.SubjectInAnswer, Scheme: "pin", Name: "/owners/*/pin"}
@@ -100,6 +101,8 @@ func catalogue() map[string]entry {
 			group{"benefits", "", "pin benefits", ""}, group{"benefits", "/benefits/*", "case kind status openedOn closedOn monthly/amount monthly/currency", ""}),
 		"SOC/employment": declare(byPath, get+"/{pin}",
 			group{"employment", "", "pin contracts", ""}, group{"employment", "/contracts/*", "position from to employer/code employer/name", ""}),
+		"SOC/aid": declare(byCase, get+"/{case}",
+			group{"benefits", "", "case kind status openedOn closedOn monthly/amount monthly/currency", ""}),
 		"SOC/cases": cases("case"),
 		"CLN/records": declare(byPath, get+"/{pin}",
 			group{"health-records", "", "resourceType type total entry", ""},

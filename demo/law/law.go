@@ -84,11 +84,14 @@ func Service(code, service string) countersign.ServiceID {
 // Agencies lists the codes of the agencies.
 func Agencies() []string { return []string{POP, VEH, SOC, CLN, MUN, POL} }
 
-// schemes has the one identifier of the country's people.
+// schemes has the identifier of the country's people, and that of people who have none: the number of one case, which begins with the agency's code.
 func schemes() []countersign.Scheme {
 	return []countersign.Scheme{{
 		Name: "pin", Text: text("Fərdi identifikasiya nömrəsi", "Personal code", "Личный код"),
 		Strip: " -", Upper: true, Pattern: `[0-9A-Z]{7}`,
+	}, {
+		Name: countersign.SchemeCase, Text: text("İşin nömrəsi", "Case number", "Номер дела"),
+		Strip: " ", Upper: true, Pattern: `[A-Z]{3}-[0-9A-Z-]{4,32}`,
 	}}
 }
 

@@ -51,7 +51,7 @@ func matrix() []countersign.Cell {
 	may("appointment", "identity", none, consent)
 	may("appointment", "civil-servant-career education convictions judgments", consent)
 	may("refugee-support", "identity residence", none, consent)
-	may("refugee-support", "refugee-status", consent)
+	may("refugee-support", "refugee-status benefits", consent)
 
 	// The person's own request, through the portal, by the person's own login.
 	may("own-access", "identity citizenship photo civil-acts residence vehicles driving-licence benefits employment health-records property residence-permits", countersign.MandateOwn)

@@ -230,6 +230,8 @@ func welfare() []*offer {
 		published(SOC, "employment", text("Əmək müqavilələri", "Employment contracts", "Трудовые договоры")).
 			lets(MUN, "residence-permit", "/pin /contracts "+under("/contracts/*", "employer/name from to")).
 			lets(POL, "criminal-investigation", "/pin /contracts "+under("/contracts/*", "employer/name position from to")),
+		published(SOC, "aid", text("Sənədsiz şəxslərə yardım", "Aid to people without papers", "Помощь людям без документов")).
+			lets(MUN, "refugee-support", "/case /kind /status /openedOn"),
 		caseRegister(SOC, "cases", "case"),
 	}
 }

@@ -132,6 +132,10 @@ func (f *filler) socialFund() {
 		co := &f.c.Companies[j.Company]
 		f.insert("contract", i+1, f.pin(j.Person), string(co.Code), co.Name, j.Position, date(j.From), date(j.To))
 	}
+	// Three people who fled to the country without papers.
+	for i, kind := range []string{"shelter", "food", "clothing"} {
+		f.insert("aid", fmt.Sprintf("SOC-AID-2026-%04d", i+1), kind, "2026-01-12", nil, 9000+1500*i)
+	}
 }
 
 func (f *filler) clinic() {

@@ -26,7 +26,7 @@ func Services() []Service {
 	return []Service{
 		{country.POP, "person"}, {country.POP, "residence"}, {country.POP, "family"}, {country.POP, "check"},
 		{country.VEH, "vehicles"}, {country.VEH, "plate"}, {country.VEH, "licence"}, {country.VEH, "statistics"},
-		{country.SOC, "benefits"}, {country.SOC, "employment"}, {country.SOC, "cases"},
+		{country.SOC, "benefits"}, {country.SOC, "employment"}, {country.SOC, "aid"}, {country.SOC, "cases"},
 		{country.CLN, "records"}, {country.CLN, "treatments"},
 		{country.MUN, "property"}, {country.MUN, "permits"}, {country.MUN, "companies"}, {country.MUN, "opendata"},
 		{country.POL, "cases"}, {country.POL, "wanted"},

@@ -99,6 +99,7 @@ func calls(cast country.Cast) []call {
 		get(country.VEH, "statistics", "/models", 200, `"leastGroup":10`),
 		get(country.SOC, "benefits", pin(a), 200, `"case":"`+string(a.Case)+`"`),
 		get(country.SOC, "employment", pin(cast.Official), 200, `"position":"Municipal Officer"`),
+		get(country.SOC, "aid", "/SOC-AID-2026-0001", 200, `"kind":"shelter"`), get(country.SOC, "aid", "/SOC-AID-1999-0001", 404, `unknown-case`),
 		get(country.SOC, "cases", at(string(a.Case), a), 200, `"open":true`),
 		get(country.SOC, "cases", at(string(cast.FormerApplicant.Case), cast.FormerApplicant), 200, `"open":false`),
 		get(country.SOC, "cases", at(string(a.Case), cast.Neighbour), 404, `unknown-case`),

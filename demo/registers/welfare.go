@@ -2,6 +2,7 @@ package registers
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -48,7 +49,7 @@ type caseAnswer struct {
 }
 
 type socialRegister struct {
-	known, benefits, contracts, file *sql.Stmt
+	known, benefits, contracts, file, aid *sql.Stmt
 }
 
 func (g *register) socialFund() {
@@ -58,9 +59,11 @@ func (g *register) socialFund() {
 		contracts: g.prepare(`SELECT company_code, company_name, position, from_date, coalesce(to_date, '')
 			FROM contract WHERE pin = ? ORDER BY from_date, id`),
 		file: g.prepare("SELECT case_id, pin, kind, closed_on IS NULL FROM benefit WHERE case_id = ? AND pin = ?"),
+		aid:  g.prepare("SELECT case_id, kind, opened_on, coalesce(closed_on, ''), monthly FROM aid WHERE case_id = ?"),
 	}
 	g.route("GET /benefits/{pin}", s.getBenefits)
 	g.route("GET /employment/{pin}", s.getEmployment)
+	g.route("GET /aid/{case}", s.getAid)
 	g.route("GET /cases/{case}", func(r *http.Request) (any, error) { return getCase(r, s.file) })
 }
 
@@ -73,22 +76,37 @@ func (s *socialRegister) getBenefits(r *http.Request) (any, error) {
 	if err := known(ctx, s.known, pin); err != nil {
 		return nil, err
 	}
-	benefits, err := list(ctx, s.benefits, func(rows *sql.Rows, b *benefitAnswer) error {
-		var hundredths int64
-		if err := rows.Scan(&b.Case, &b.Kind, &b.OpenedOn, &b.ClosedOn, &hundredths); err != nil {
-			return err
-		}
-		b.Status = "open"
-		if b.ClosedOn != "" {
-			b.Status = "closed"
-		}
-		b.Monthly = moneyAnswer{fmt.Sprintf("%d.%02d", hundredths/100, hundredths%100), country.Currency}
-		return nil
-	}, pin)
+	benefits, err := list(ctx, s.benefits, func(rows *sql.Rows, b *benefitAnswer) error { return b.scan(rows) }, pin)
 	if err != nil {
 		return nil, err
 	}
 	return benefitsAnswer{pin, benefits}, nil
+}
+
+// scan reads a row of benefit or aid.
+func (b *benefitAnswer) scan(row interface{ Scan(into ...any) error }) error {
+	var hundredths int64
+	if err := row.Scan(&b.Case, &b.Kind, &b.OpenedOn, &b.ClosedOn, &hundredths); err != nil {
+		return err
+	}
+	b.Status = "open"
+	if b.ClosedOn != "" {
+		b.Status = "closed"
+	}
+	b.Monthly = moneyAnswer{fmt.Sprintf("%d.%02d", hundredths/100, hundredths%100), country.Currency}
+	return nil
+}
+
+// getAid answers about somebody without a personal code, by the number of the case.
+func (s *socialRegister) getAid(r *http.Request) (any, error) {
+	var a benefitAnswer
+	if err := a.scan(s.aid.QueryRowContext(r.Context(), r.PathValue("case"))); err != nil {
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, errUnknownCase
+		}
+		return nil, err
+	}
+	return a, nil
 }
 
 func (s *socialRegister) getEmployment(r *http.Request) (any, error) {

@@ -10,3 +10,8 @@ CREATE TABLE contract (
   from_date TEXT NOT NULL, to_date TEXT
 ) STRICT;
 CREATE INDEX contract_pin ON contract (pin);
+-- People without a personal code are known by the number of their case alone.
+CREATE TABLE aid (
+  case_id TEXT PRIMARY KEY, kind TEXT NOT NULL, opened_on TEXT NOT NULL, closed_on TEXT,
+  monthly INTEGER NOT NULL -- hundredths of the currency
+) STRICT, WITHOUT ROWID;

@@ -24,6 +24,9 @@ type Client struct {
 	Name   countersign.Text
 	ID     string // client id: among the issuer's audience in the directory
 	Secret string // empty for a public client, which PKCE protects
+	// CaseCode says that people come in here by the code on an agency's letter. They type it at the issuer alone: a portal that knew it could come in
+	// as them.
+	CaseCode bool
 	// Consents is the client id for logins that give or withdraw consents, as the directory lists it; empty where this issuer's people give none here.
 	Consents       string
 	ConsentsSecret string

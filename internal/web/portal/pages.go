@@ -63,7 +63,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
 	lang := s.language(r)
 	v := page.Login{SignedOut: r.URL.Query().Has("signedout"), Expired: r.URL.Query().Has("expired")}
 	for _, i := range s.issuers {
-		v.Issuers = append(v.Issuers, page.Issuer{Handle: issuerHandle(i), Name: s.issuerName(i, lang)})
+		v.Issuers = append(v.Issuers, page.Issuer{Handle: issuerHandle(i), Name: s.issuerName(i, lang), CaseCode: i.CaseCode})
 	}
 	return s.render(w, r, http.StatusOK, page.LoginPage(s.frame(r, nil, ""), v))
 }

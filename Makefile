@@ -100,6 +100,14 @@ soak: ## kill gateways under load again and again; nothing acknowledged may be l
 	SOAK_KILLS=$(SOAK_KILLS) $(GO) test -count=1 -timeout=6h -run '^TestKilledGatewaysLoseNothing$$' -v ./cmd/countersign
 	SOAK_KILLS=$(SOAK_KILLS) $(GO) test -count=1 -timeout=6h -run '^TestKilledAtAnyInstant$$' -v ./internal/ledger
 
+# The figures of docs/operate/portal.md; the tests read a tenth of it.
+LOAD_PEOPLE  ?= 200
+LOAD_ENTRIES ?= 500
+LOAD_LONG    ?= 100000
+.PHONY: load
+load: ## people read long histories at once, one a very long one: time, processor and memory of portal and gateways (LOAD_PEOPLE=... LOAD_ENTRIES=... LOAD_LONG=...)
+	LOAD_PEOPLE=$(LOAD_PEOPLE) LOAD_ENTRIES=$(LOAD_ENTRIES) LOAD_LONG=$(LOAD_LONG) $(GO) test -count=1 -timeout=30m -run '^TestPortalLoad$$' -v ./cmd/countersign
+
 .PHONY: wasm
 wasm: ## build dist/verify.wasm: the offline verification for browsers, and its support script
 	mkdir -p dist

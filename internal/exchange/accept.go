@@ -148,7 +148,7 @@ func (c *Consumer) checkContent(rules *rulebook, q *question, gw *federation.Gat
 		return nil
 	}
 	// LAW: guarantee 4: the consumer checks the answer against the signed field list and refuses an excess (A16).
-	f, err := rules.filters.Get(a.Fields)
+	f, err := rules.filters.Get(receivedFields(a.Fields))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/mandate"
@@ -55,7 +57,7 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 	req := &register.Request{Method: q.method, Path: q.target.Path, Query: q.target.Query, Subject: q.subject, Length: q.body.size, Stream: !q.service.personal}
 	var err error
 	if q.service.personal && q.body.size > 0 {
-		if err := checkWrites(rules, q, d); err != nil {
+		if q.sent, err = checkWrites(rules, q, d); err != nil {
 			return nil, err
 		}
 	}
@@ -70,14 +72,32 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 	return reg.Ask(ctx, req)
 }
 
-// checkWrites refuses a personal request body with fields that the grant does not let the consumer send.
-func checkWrites(rules *rulebook, q *question, d mandate.Decision) error {
+// sentPrefix stands before a field of a request's body in a statement's list of fields, whose others were released.
+const sentPrefix = "sent:"
+
+// checkWrites refuses a personal request body with fields that the grant does not let the consumer send, and names those that it holds for the
+// record: what is written about a person is on record like what is read.
+//
+// LAW: GDPR Art. 5(1)(c): what is sent is held to the purpose as what leaves is.
+func checkWrites(rules *rulebook, q *question, d mandate.Decision) ([]countersign.FieldPath, error) {
 	f, err := rules.filters.Get(d.Writes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.CheckRequest(q.header.Get("Content-Type"), q.header, q.body.bytes)
-	return err
+	fields, err := f.CheckRequest(q.header.Get("Content-Type"), q.header, q.body.bytes)
+	for i := range fields {
+		fields[i] = sentPrefix + fields[i]
+	}
+	return fields, err
+}
+
+// receivedFields are those of a statement's fields that an answer may hold.
+func receivedFields(all []countersign.FieldPath) []countersign.FieldPath {
+	first := slices.IndexFunc(all, func(f countersign.FieldPath) bool { return strings.HasPrefix(string(f), sentPrefix) })
+	if first < 0 {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(f countersign.FieldPath) bool { return strings.HasPrefix(string(f), sentPrefix) })
 }
 
 // filtered holds a bounded answer in memory, finds the people in it where the service says so, and drops every field that the decision does

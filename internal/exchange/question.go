@@ -33,7 +33,8 @@ type question struct {
 	person    countersign.SubjectID // the official as a person, where the consumer knows it
 	opening   opening
 	body      *body
-	hash      string // X-Road request hash, base64
+	sent      []countersign.FieldPath // of the body, as the record names them: the provider alone sets it, when they go to the register
+	hash      string                  // X-Road request hash, base64
 	header    http.Header
 	signature []byte // of the request, as the provider received it
 }

@@ -62,6 +62,10 @@ func (p *Provider) answering(rules *rulebook, q *question, d mandate.Decision, o
 		Outcome: out.outcome, Reasons: out.reasons, Fields: out.fields, Mandate: d.Mandate, Subject: out.subject.Canonical(),
 		Answered: countersign.MillisOf(p.now()), Directory: rules.view.Version(),
 	}
+	if len(q.sent) > 0 {
+		// Also where the register then failed: it may have taken them.
+		a.Fields = countersign.SortFields(slices.Concat(out.fields, q.sent))
+	}
 	_, _ = rand.Read(a.Half[:]) // crypto/rand.Read never fails
 	return a
 }

@@ -156,6 +156,10 @@ func (m *Mandate) holds(q *Question, s *service, u *purpose, d *Decision) bool {
 	if !u.kinds.has(m.Kind) {
 		bad("is not a mandate that the purpose " + string(u.Code) + " accepts")
 	}
+	if len(q.OnBehalfOf) > 0 && m.Kind != countersign.MandateRelation {
+		// A14: it names one client, and nobody behind it. A relation is the person's with the case, whoever works on it.
+		bad("names nobody on whose behalf it may be used: the principal asks itself")
+	}
 	if q.Standing {
 		bad("cannot go with a standing declaration: state the purpose in the question")
 	}

@@ -3,6 +3,7 @@ package countersign
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -81,7 +82,11 @@ func ParseServiceID(text string) (ServiceID, error) {
 func parts(text, what string, least, most int) ([]string, error) {
 	p := strings.Split(text, "/")
 	if len(p) < least || len(p) > most {
-		return nil, Refuse(CodeBadRequest, "%s identifier has %d parts: give %d to %d parts joined by '/'", what, len(p), least, most)
+		due := strconv.Itoa(most)
+		if least < most {
+			due = strconv.Itoa(least) + " or " + due
+		}
+		return nil, Refuse(CodeBadRequest, "%s identifier has %d parts: give %s parts joined by '/'", what, len(p), due)
 	}
 	for i, s := range p {
 		if err := CheckIdentifierPart(s); err != nil {

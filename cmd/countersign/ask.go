@@ -111,7 +111,8 @@ func (a *askCmd) print(s streams, res *http.Response) error {
 		_, err := io.Copy(s.out, res.Body)
 		if err == nil {
 			fmt.Fprintln(s.out)
-			fmt.Fprintf(s.err, "exchange %s: HTTP %d %s\n", res.Header.Get(xroad.HeaderRequestID), res.StatusCode, res.Header.Get(xroad.HeaderError))
+			line := fmt.Sprintf("exchange %s: HTTP %d %s", res.Header.Get(xroad.HeaderRequestID), res.StatusCode, res.Header.Get(xroad.HeaderError))
+			fmt.Fprintln(s.err, strings.TrimSpace(line))
 		}
 		return err
 	}
@@ -139,7 +140,7 @@ func (a *askCmd) print(s streams, res *http.Response) error {
 // saveReceipt fetches the full receipt from the gateway, again and again for up to a minute until the witnesses have cosigned it.
 func (a *askCmd) saveReceipt(ctx context.Context, client *http.Client, res *http.Response) error {
 	id := res.Header.Get(xroad.HeaderRequestID)
-	if id == "" || res.Header.Get(exchange.HeaderReceipt) == "" {
+	if id == "" || res.Header.Get(exchange.HeaderReceipt) == "" && res.Header.Get(exchange.HeaderStatus) == "" {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the answer carries no receipt, so none is written")
 	}
 	ctx, cancel := context.WithTimeout(ctx, countersign.CosigningDeadline)
@@ -147,7 +148,7 @@ func (a *askCmd) saveReceipt(ctx context.Context, client *http.Client, res *http
 	var last []byte
 	for {
 		text, err := a.fetchReceipt(ctx, client, id)
-		if err != nil && last == nil {
+		if err != nil && last == nil && countersign.CodeOf(err) != countersign.CodeBusy {
 			return err
 		}
 		if err == nil {
@@ -160,6 +161,9 @@ func (a *askCmd) saveReceipt(ctx context.Context, client *http.Client, res *http
 		select {
 		case <-ctx.Done():
 			timer.Stop()
+			if last == nil {
+				return err
+			}
 			return os.WriteFile(a.Receipt, last, 0o600)
 		case <-timer.C:
 		}
@@ -187,6 +191,9 @@ func (a *askCmd) fetchReceipt(ctx context.Context, client *http.Client, id strin
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return nil, err
+	}
+	if code := countersign.Code(res.Header.Get(xroad.HeaderCountersignError)); code == countersign.CodeBusy {
+		return nil, countersign.Refuse(code, "the gateway does not know yet what became of the exchange %s: ask it for the receipt later", id)
 	}
 	if res.StatusCode != http.StatusOK {
 		return nil, countersign.Refuse(countersign.CodeNoReceipt, "the gateway gives no receipt: HTTP %d", res.StatusCode)

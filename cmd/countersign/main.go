@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -111,7 +112,8 @@ func statusOf(err error, io streams) int {
 		return int(e)
 	}
 	if r, ok := errors.AsType[*countersign.Refusal](err); ok {
-		fmt.Fprintf(io.err, "countersign: %s (%s)\n", err, r.Code)
+		// What stands around a refusal says where it arose; its code is told once, at the end.
+		fmt.Fprintf(io.err, "countersign: %s (%s)\n", strings.ReplaceAll(err.Error(), r.Code.String()+": ", ""), r.Code)
 		if r.Cause() != nil {
 			fmt.Fprintf(io.err, "  because: %v\n", r.Cause())
 		}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"countersign.dev/countersign"
@@ -19,6 +21,7 @@ type recordCmd struct {
 	Person   string                 `help:"Only entries about this person, scheme:VALUE in canonical spelling." placeholder:"ID"`
 	Exchange countersign.ExchangeID `help:"Only this exchange." placeholder:"UUID"`
 	Limit    int                    `default:"20" help:"How many entries, newest first."`
+	Slots    bool                   `help:"Also the sealed slots that nothing uses, one a minute."`
 	JSON     bool                   `help:"One JSON object a line."`
 }
 
@@ -79,7 +82,32 @@ func (c *recordCmd) find(ctx context.Context, log *ledger.Reader) ([]*ledger.Sto
 		}
 		return log.History(ctx, log.TagsOf(id), page)
 	}
-	return log.List(ctx, page)
+	return c.newest(ctx, log, page)
+}
+
+// newest lists a log backwards, without the empty slots that would hide the rest of a quiet gateway's record.
+func (c *recordCmd) newest(ctx context.Context, log *ledger.Reader, page ledger.Page) (out []*ledger.Stored, err error) {
+	for len(out) < c.Limit {
+		page.Limit = min(c.Limit, ledger.MaxPage)
+		if !c.Slots {
+			page.Limit = ledger.MaxPage
+		}
+		list, err := log.List(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range list {
+			empty := e.Leaf.Kind == countersign.LeafSealed && e.Record == nil && !e.Destroyed
+			if len(out) < c.Limit && (c.Slots || !empty) {
+				out = append(out, e)
+			}
+		}
+		if len(list) == 0 || list[len(list)-1].Index == 0 {
+			break
+		}
+		page.Before = list[len(list)-1].Index
+	}
+	return out, nil
 }
 
 func lineOf(e *ledger.Stored) recordLine {
@@ -101,18 +129,40 @@ func (c *recordCmd) print(s streams, l recordLine) error {
 	if c.JSON {
 		return json.NewEncoder(s.out).Encode(l)
 	}
-	fmt.Fprintf(s.out, "%6d  %s  %-9s %-12s", l.Index, l.Time.Format("2006-01-02 15:04:05"), l.Leaf.Kind, l.Leaf.Outcome)
+	fmt.Fprintf(s.out, "%6d  %s  %s", l.Index, l.Time.Format("2006-01-02 15:04:05"), strings.TrimSpace(fmt.Sprintf("%-9s %s", l.Leaf.Kind, l.Leaf.Outcome)))
 	if st := l.Statement; st != nil {
-		fmt.Fprintf(s.out, "  %s asked %s about %s for %s (%s)", st.Consumer, st.Service, st.Subject, st.Purpose, st.Basis)
-		if len(st.Reasons) > 0 {
-			fmt.Fprintf(s.out, " refused: %v", st.Reasons)
+		fmt.Fprintf(s.out, "  %s asked %s", st.Consumer, st.Service)
+		if st.Subject != "" {
+			fmt.Fprintf(s.out, " about %s", st.Subject)
 		}
+		if st.Purpose != "" {
+			fmt.Fprintf(s.out, " for %s (%s)", st.Purpose, st.Basis)
+		}
+		reasons := slices.Clone(st.Reasons)
+		for _, own := range l.Reasons { // what the member itself found wrong with an answer
+			if !slices.Contains(reasons, own) {
+				reasons = append(reasons, own)
+			}
+		}
+		if len(reasons) > 0 {
+			fmt.Fprintf(s.out, ": %s", listed(reasons))
+		}
+		fmt.Fprintf(s.out, "  (exchange %s)", l.Exchange)
 		if !l.Opens {
 			fmt.Fprint(s.out, "  DOES NOT OPEN ITS LEAF")
 		}
 	}
 	_, err := fmt.Fprintln(s.out)
 	return err
+}
+
+// listed writes a list for people.
+func listed[S ~string](list []S) string {
+	words := make([]string, len(list))
+	for i, w := range list {
+		words[i] = string(w)
+	}
+	return strings.Join(words, ", ")
 }
 
 func readSmall(file string) ([]byte, error) {

@@ -67,10 +67,13 @@ func tell(io streams, f *countersign.Finding) {
 		return
 	}
 	fmt.Fprintf(w, "  asked by    %s\n  of          %s\n  purpose     %s (%s)\n  outcome     %s\n", s.Consumer, s.Service, s.Purpose, s.Basis, s.Outcome)
+	if f.Leaf.Side == countersign.SideConsumer { // the asker's own record: of a question that was refused there, or of an answer that it did not accept
+		fmt.Fprintf(w, "  the asker   %s\n", f.Leaf.Outcome)
+	}
 	if len(s.Fields) > 0 {
-		fmt.Fprintf(w, "  fields      %v\n", s.Fields)
+		fmt.Fprintf(w, "  fields      %s\n", listed(s.Fields))
 	}
 	if len(s.Reasons) > 0 {
-		fmt.Fprintf(w, "  reasons     %v\n", s.Reasons)
+		fmt.Fprintf(w, "  reasons     %s\n", listed(s.Reasons))
 	}
 }

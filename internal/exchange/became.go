@@ -90,7 +90,7 @@ func (p *Provider) serveStatus(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	h := http.Header{headerStatus: {string(word)}, xroad.HeaderRequestID: {id.String()}}
+	h := http.Header{HeaderStatus: {string(word)}, xroad.HeaderRequestID: {id.String()}}
 	if word == standingRecorded {
 		if err := p.tell(r.Context(), h, stored, st); err != nil {
 			return err

@@ -112,7 +112,7 @@ func (c *Consumer) notAccepted(ctx context.Context, w http.ResponseWriter, r *ht
 func (c *Consumer) undecided(w http.ResponseWriter, r *http.Request, q *question, why error) {
 	c.unsettled.leave(q.id, why)
 	h := w.Header()
-	h[headerStatus] = []string{string(standingPending)}
+	h[HeaderStatus] = []string{string(standingPending)}
 	h[xroad.HeaderRequestID] = []string{q.id.String()}
 	c.fail(w, r, q.id, countersign.RefuseBecause(countersign.CodeOf(why), why,
 		"%s; what became of the question is not known yet: the gateway goes on asking, and its record and receipt come under this exchange's id", countersign.MessageOf(why)))
@@ -263,13 +263,13 @@ func parseStatus(h http.Header, id countersign.ExchangeID) (*status, error) {
 	if h.Get(xroad.HeaderRequestID) != id.String() {
 		return nil, countersign.Refuse(countersign.CodeInconsistent, "the provider's gateway tells of another exchange than the one that it was asked about")
 	}
-	s := &status{standing: standing(h.Get(headerStatus))}
+	s := &status{standing: standing(h.Get(HeaderStatus))}
 	switch s.standing {
 	case standingUnknown, standingPending:
 		return s, nil
 	case standingRecorded:
 	default:
-		return nil, countersign.Refuse(countersign.CodeInconsistent, "the provider's header %s is none of recorded, unknown, pending", headerStatus)
+		return nil, countersign.Refuse(countersign.CodeInconsistent, "the provider's header %s is none of recorded, unknown, pending", HeaderStatus)
 	}
 	var err error
 	if s.answering, err = parseAnswering(h[headerAnswer]); err != nil {

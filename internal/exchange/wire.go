@@ -23,13 +23,13 @@ const (
 	HeaderOfficial     = "Countersign-Official"
 	HeaderMandate      = "Countersign-Mandate"
 	HeaderReceipt      = "Countersign-Receipt"
-	HeaderToken        = "Countersign-Token" // a system's own proof to its own gateway; never leaves it
+	HeaderStatus       = "Countersign-Status" // what became of a question: recorded, unknown or pending
+	HeaderToken        = "Countersign-Token"  // a system's own proof to its own gateway; never leaves it
 	headerExchange     = "Countersign-Exchange"
 	headerRequestHash  = "Countersign-Request-Hash"
 	headerAnswer       = "Countersign-Answer"
 	headerStanding     = "Countersign-Standing"
 	headerAnswerDigest = "Countersign-Answer-Digest" // salted, in a status
-	headerStatus       = "Countersign-Status"
 )
 
 // profiles are the kinds of signed message between gateways.

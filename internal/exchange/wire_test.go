@@ -433,7 +433,7 @@ func TestProfilesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := http.Header{}
-	for _, name := range []string{"Content-Digest", headerExchange, headerRequestHash, HeaderPurpose, HeaderBasis, HeaderOfficial, HeaderMandate, headerStanding, headerAnswer, HeaderReceipt, "X-Road-Request-Hash", "X-Road-Request-Id", headerStatus, headerAnswerDigest} {
+	for _, name := range []string{"Content-Digest", headerExchange, headerRequestHash, HeaderPurpose, HeaderBasis, HeaderOfficial, HeaderMandate, headerStanding, headerAnswer, HeaderReceipt, "X-Road-Request-Hash", "X-Road-Request-Id", HeaderStatus, headerAnswerDigest} {
 		h.Set(name, "v")
 	}
 	for _, c := range []struct {

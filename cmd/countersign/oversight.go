@@ -212,6 +212,7 @@ type oversightState struct {
 	Unreachable []unreachable          `json:"unreachable"` // gateways that did not tell: more may wait there
 	Suspended   []countersign.MemberID `json:"suspended"`   // by this overseer's word
 	Acts        []*oversightAct        `json:"acts"`
+	Targets     []*repeatSignal        `json:"repeatTargets"` // people about whom a register is asked again and again, unnamed
 }
 
 func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightState, error) {
@@ -219,9 +220,13 @@ func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightSta
 	if err != nil {
 		return nil, err
 	}
+	targets, err := d.signals(ctx)
+	if err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &oversightState{open, failed, d.published().Suspended, append([]*oversightAct{}, d.acts...)}, nil
+	return &oversightState{open, failed, d.published().Suspended, append([]*oversightAct{}, d.acts...), targets}, nil
 }
 
 type oversightReviewCmd struct {

@@ -46,14 +46,20 @@ type Watch struct {
 // NewWatch makes it for a provider, whose log holds the emergencies of both its roles.
 func NewWatch(p *Provider, rights *Rights) *Watch { return &Watch{p, rights} }
 
-// First serves PathWaiting, and everything else from next.
+// First serves PathWaiting and PathSignals, and everything else from next.
 func (w *Watch) First(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
-		if r.RequestURI != PathWaiting {
+		var out any
+		var err error
+		switch r.RequestURI {
+		case PathWaiting:
+			out, err = w.serve(r)
+		case PathSignals:
+			out, err = w.signals(r)
+		default:
 			next.ServeHTTP(res, r)
 			return
 		}
-		out, err := w.serve(r)
 		if err != nil {
 			w.gateway.noise(res, r, err)
 			return
@@ -68,25 +74,32 @@ func (w *Watch) First(next http.Handler) http.Handler {
 //
 // LAW: guarantee 9, the watchers are watched (A53): what is read here is a leaf before it is an answer.
 func (w *Watch) serve(r *http.Request) (*Waiting, error) {
-	rules, err := w.gateway.rulebook()
+	member, rules, err := w.overseer(r)
 	if err != nil {
 		return nil, err
-	}
-	member, _, err := w.gateway.peer(rules.view, r)
-	if err != nil {
-		return nil, err
-	}
-	if !isOverseer(rules.view.Document(), member) {
-		return nil, countersign.Refuse(countersign.CodeAccessDenied, "what waits for a review is told to overseers of the directory alone")
-	}
-	if r.Method != http.MethodGet {
-		return nil, countersign.Refuse(countersign.CodeBadRequest, "what waits for a review is read by GET")
 	}
 	out, err := w.rights.waiting(r.Context(), rules)
 	if err != nil {
 		return nil, err
 	}
-	return out, w.gateway.recordReading(r.Context(), member, len(out.Emergencies))
+	return out, w.gateway.recordReading(r.Context(), member, "emergencies that wait for a review", len(out.Emergencies))
+}
+
+// overseer finds the overseer at the other end of the connection.
+func (w *Watch) overseer(r *http.Request) (countersign.MemberID, *rulebook, error) {
+	rules, err := w.gateway.rulebook()
+	if err != nil {
+		return countersign.MemberID{}, nil, err
+	}
+	member, _, err := w.gateway.peer(rules.view, r)
+	switch {
+	case err != nil:
+	case !isOverseer(rules.view.Document(), member):
+		err = countersign.Refuse(countersign.CodeAccessDenied, "what waits for a review is told to overseers of the directory alone")
+	case r.Method != http.MethodGet:
+		err = countersign.Refuse(countersign.CodeBadRequest, "what waits for a review is read by GET")
+	}
+	return member, rules, err
 }
 
 func isOverseer(d *countersign.Directory, id countersign.MemberID) bool {
@@ -103,8 +116,8 @@ type reading struct {
 }
 
 // recordReading puts an overseer's reading on record: a leaf of the kind view that names the overseer.
-func (g *Gateway) recordReading(ctx context.Context, overseer countersign.MemberID, told int) error {
-	text, err := json.Marshal(&reading{overseer, "emergencies that wait for a review", told}, json.Deterministic(true))
+func (g *Gateway) recordReading(ctx context.Context, overseer countersign.MemberID, what string, told int) error {
+	text, err := json.Marshal(&reading{overseer, what, told}, json.Deterministic(true))
 	if err != nil {
 		return countersign.RefuseBecause(countersign.CodeInternal, err, "the reading cannot be put on record")
 	}

@@ -21,7 +21,9 @@ type oversightCmd struct {
 	Review    oversightReviewCmd    `cmd:"" help:"Review an emergency: one that the list shows, or by the receipt of its exchange."`
 	Suspend   oversightSuspendCmd   `cmd:"" help:"Suspend a member's emergency right."`
 	Reinstate oversightReinstateCmd `cmd:"" help:"Give a member's emergency right back."`
-	List      oversightListCmd      `cmd:"" help:"List the emergencies of all members that wait for a review, with their deadlines, and the overseer's own acts. Reading is on record."`
+	Findings  oversightFindingsCmd  `cmd:"" help:"Take what monitors found about the logs into the queue."`
+	Settle    oversightSettleCmd    `cmd:"" help:"Take a finding out of the queue, with the reason."`
+	List      oversightListCmd      `cmd:"" help:"List the emergencies of all members that wait for a review, with their deadlines, what monitors found, and the overseer's own acts. Reading is on record."`
 }
 
 type oversightInitCmd struct {
@@ -71,7 +73,8 @@ func (c *oversightServeCmd) Run(ctx context.Context, s streams) error {
 // oversightDesk is what an overseer keeps in mind, rebuilt from its own log.
 type oversightDesk struct {
 	*office
-	acts []*oversightAct
+	acts     []*oversightAct
+	findings findingsQueue
 }
 
 // oversightAct is one decision of an overseer, as its log keeps it, sealed.
@@ -84,7 +87,8 @@ type oversightAct struct {
 	Justified  bool                  `json:"justified,omitempty"`
 	Suspend    *countersign.MemberID `json:"suspend,omitempty"`
 	Reinstate  *countersign.MemberID `json:"reinstate,omitempty"`
-	Read       bool                  `json:"read,omitempty"` // nothing was decided: what waits was read
+	Finding    string                `json:"finding,omitempty"` // of a monitor, settled with this
+	Read       bool                  `json:"read,omitempty"`    // nothing was decided: what waits was read
 }
 
 func openOversight(ctx context.Context, o *office) (public, desk http.Handler, err error) {
@@ -94,6 +98,11 @@ func openOversight(ctx context.Context, o *office) (public, desk http.Handler, e
 		return nil, nil, err
 	}
 	for _, text := range notes {
+		if findings, err := d.findings.replay(text); err != nil {
+			return nil, nil, err
+		} else if findings {
+			continue
+		}
 		a := new(oversightAct)
 		if err := json.Unmarshal(text, a); err != nil {
 			return nil, nil, countersign.RefuseBecause(countersign.CodeStore, err, "the overseer's log holds a note that cannot be read")
@@ -108,6 +117,8 @@ func openOversight(ctx context.Context, o *office) (public, desk http.Handler, e
 	back.Handle("POST /review", deskHandler(d.review))
 	back.Handle("POST /act", deskHandler(d.decide))
 	back.Handle("POST /list", deskHandler(d.list))
+	back.Handle("POST /findings", deskHandler(d.addFindings))
+	back.Handle("POST /settle", deskHandler(d.settle))
 	return front, back, nil
 }
 
@@ -213,6 +224,7 @@ type oversightState struct {
 	Suspended   []countersign.MemberID `json:"suspended"`   // by this overseer's word
 	Acts        []*oversightAct        `json:"acts"`
 	Targets     []*repeatSignal        `json:"repeatTargets"` // people about whom a register is asked again and again, unnamed
+	Findings    []*queuedFinding       `json:"findings"`      // of monitors, not settled yet
 }
 
 func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightState, error) {
@@ -226,7 +238,7 @@ func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightSta
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &oversightState{open, failed, d.published().Suspended, append([]*oversightAct{}, d.acts...), targets}, nil
+	return &oversightState{open, failed, d.published().Suspended, append([]*oversightAct{}, d.acts...), targets, append([]*queuedFinding{}, d.findings.list()...)}, nil
 }
 
 type oversightReviewCmd struct {

@@ -1,7 +1,13 @@
 package monitor
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"countersign.dev/countersign"
@@ -33,6 +39,7 @@ const (
 
 // Finding is one thing that does not hold. It names logs, members, services, purposes and hours; none of them is a person.
 type Finding struct {
+	ID         string                  `json:"id"` // the same from every monitor and in every pass: see Identify
 	Kind       Kind                    `json:"kind"`
 	Log        countersign.LogOrigin   `json:"log"`
 	Index      *uint64                 `json:"index,omitempty"` // of the leaf that it is about
@@ -47,6 +54,12 @@ type Finding struct {
 	Evidence   string                  `json:"evidence,omitempty"` // file below the state folder
 }
 
+// Identify gives a finding's id: 24 hexadecimal digits of a SHA-256 over what it is about, not over the words that tell of it nor over where it was seen.
+func (f *Finding) Identify() string {
+	sum := sha256.Sum256([]byte("countersign finding\x00" + f.key()))
+	return hex.EncodeToString(sum[:12])
+}
+
 // key tells findings of two passes apart.
 func (f *Finding) key() string {
 	index := "-"
@@ -57,7 +70,7 @@ func (f *Finding) key() string {
 	if f.Hour != nil {
 		hour = f.Hour.String()
 	}
-	return string(f.Kind) + " " + string(f.Log) + " " + index + " " + hour + " " + f.Month.String() + " " + f.Service + " " + f.Consumer + " " + string(f.Purpose) + " " + f.Evidence
+	return string(f.Kind) + " " + string(f.Log) + " " + index + " " + hour + " " + f.Month.String() + " " + f.Service + " " + f.Consumer + " " + string(f.Purpose) + " " + f.Commitment
 }
 
 // about makes a finding about a leaf.
@@ -92,6 +105,35 @@ type Report struct {
 	Receipts int          `json:"receipts"` // that were held against their logs
 	Findings []Finding    `json:"findings"`
 }
+
+// ParseReport reads a report as it is written in JSON. It may come from anybody: what is not a report's is refused, and so is more than its bounds.
+func ParseReport(text []byte) (*Report, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	r := new(Report)
+	err := dec.Decode(r)
+	if err == nil {
+		if _, end := dec.Token(); end != io.EOF {
+			err = errors.New("something follows the report")
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "this is not a report of countersign monitor: give what it prints with --json, or shows at /report")
+	case len(r.Findings) > maxFindings:
+		return nil, countersign.Refuse(countersign.CodeTooLarge, "the report has %d findings: %d at most", len(r.Findings), maxFindings)
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		if f.ID != f.Identify() || f.Kind == "" || f.Log == "" || len(f.What) > maxText {
+			return nil, countersign.Refuse(countersign.CodeBadRequest, "finding %d of the report has another id than what it tells: the report was changed, or is of another program", i)
+		}
+	}
+	return r, nil
+}
+
+// maxText bounds a finding's words.
+const maxText = 4 << 10
 
 // maxFindings bounds a report: a log that is broken everywhere says so soon enough.
 const maxFindings = 1000

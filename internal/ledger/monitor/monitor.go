@@ -223,6 +223,9 @@ func (m *Monitor) Pass(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	r.Paired = m.pairs.paired
+	for i := range r.Findings {
+		r.Findings[i].ID = r.Findings[i].Identify()
+	}
 	if len(r.Findings) > 0 {
 		r.Status = "findings"
 	}

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -213,28 +211,7 @@ func (c *oversightFindingsCmd) once(ctx context.Context, s streams) error {
 const maxReport = 900 << 10
 
 func readReport(ctx context.Context, from string) (*monitor.Report, error) {
-	var source io.ReadCloser
-	if strings.Contains(from, "://") {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-		if err != nil {
-			return nil, err
-		}
-		res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
-		if err != nil {
-			return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the monitor at %s does not answer", from)
-		}
-		if source = res.Body; res.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("%w: the monitor at %s answers %s", countersign.CodeNetwork, from, res.Status)
-		}
-	} else {
-		f, err := os.Open(from)
-		if err != nil {
-			return nil, err
-		}
-		source = f
-	}
-	defer source.Close() //nolint:errcheck // read only
-	text, err := io.ReadAll(io.LimitReader(source, maxReport+1))
+	text, err := reportText(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -242,6 +219,25 @@ func readReport(ctx context.Context, from string) (*monitor.Report, error) {
 		return nil, countersign.Refuse(countersign.CodeTooLarge, "the report %s is larger than %d bytes", from, maxReport)
 	}
 	return monitor.ParseReport(text)
+}
+
+func reportText(ctx context.Context, from string) ([]byte, error) {
+	if !strings.Contains(from, "://") {
+		return readSmall(from)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the monitor at %s does not answer", from)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, countersign.Refuse(countersign.CodeNetwork, "the monitor at %s answers %s", from, res.Status)
+	}
+	return io.ReadAll(io.LimitReader(res.Body, maxReport+1))
 }
 
 type oversightSettleCmd struct {

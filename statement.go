@@ -3,6 +3,7 @@ package countersign
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 	"slices"
 )
 
@@ -323,13 +324,7 @@ func JoinSalt(consumer, provider SaltHalf) Salt {
 }
 
 // Commit computes the commitment of an encoded statement.
-func (s Salt) Commit(statement []byte) (c Commitment) {
-	mac := hmac.New(sha256.New, s[:])
-	mac.Write([]byte("countersign commitment\x00"))
-	mac.Write(statement)
-	mac.Sum(c[:0])
-	return c
-}
+func (s Salt) Commit(statement []byte) Commitment { return s.Keyed().Commit(statement) }
 
 // Opens reports whether the statement and this salt give the commitment.
 func (s Salt) Opens(c Commitment, statement []byte) bool {
@@ -338,11 +333,29 @@ func (s Salt) Opens(c Commitment, statement []byte) bool {
 }
 
 // Blind salts a digest of payload bytes; label tells request from answer.
-func (s Salt) Blind(label string, digest []byte) (d SaltedDigest) {
-	mac := hmac.New(sha256.New, s[:])
-	mac.Write([]byte("countersign " + label + "\x00"))
-	mac.Write(digest)
-	mac.Sum(d[:0])
+func (s Salt) Blind(label string, digest []byte) SaltedDigest { return s.Keyed().Blind(label, digest) }
+
+// Keyed makes the salt ready for several computations in turn; it is not for concurrent use.
+func (s Salt) Keyed() KeyedSalt { return KeyedSalt{hmac.New(sha256.New, s[:])} }
+
+// KeyedSalt is HMAC-SHA-256 under a salt.
+type KeyedSalt struct{ mac hash.Hash }
+
+// Commit is [Salt.Commit].
+func (k KeyedSalt) Commit(statement []byte) (c Commitment) {
+	k.mac.Reset()
+	k.mac.Write([]byte("countersign commitment\x00"))
+	k.mac.Write(statement)
+	k.mac.Sum(c[:0])
+	return c
+}
+
+// Blind is [Salt.Blind].
+func (k KeyedSalt) Blind(label string, digest []byte) (d SaltedDigest) {
+	k.mac.Reset()
+	k.mac.Write([]byte("countersign " + label + "\x00"))
+	k.mac.Write(digest)
+	k.mac.Sum(d[:0])
 	return d
 }
 

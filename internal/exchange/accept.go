@@ -139,8 +139,9 @@ func (c *Consumer) checkContent(rules *rulebook, q *question, gw *federation.Gat
 	if a.Outcome == countersign.OutcomeReleased {
 		a.digest = sum[:]
 	}
-	st := q.statement(a.answering, a.salt, a.digest)
-	if err := c.checkReceipt(gw, a, st, countersign.LeafExchange); err != nil {
+	keyed := a.salt.Keyed()
+	st := q.statement(a.answering, keyed, a.digest)
+	if err := c.checkReceipt(gw, a, st, keyed, countersign.LeafExchange); err != nil {
 		return err
 	}
 	a.statement = st
@@ -156,7 +157,7 @@ func (c *Consumer) checkContent(rules *rulebook, q *question, gw *federation.Gat
 }
 
 // checkReceipt recomputes the leaf that the provider owes for the statement, and checks that its log promised exactly that.
-func (c *Consumer) checkReceipt(gw *federation.Gateway, a *received, st *countersign.Statement, kind countersign.LeafKind) error {
+func (c *Consumer) checkReceipt(gw *federation.Gateway, a *received, st *countersign.Statement, salt countersign.KeyedSalt, kind countersign.LeafKind) error {
 	promise, err := countersign.ParsePromise(a.promise)
 	if err != nil {
 		return countersign.RefuseBecause(countersign.CodeNoReceipt, err, "the receipt's promise cannot be read")
@@ -165,7 +166,7 @@ func (c *Consumer) checkReceipt(gw *federation.Gateway, a *received, st *counter
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is of another log than the provider's")
 	}
 	a.text = st.Encode()
-	a.commitment = a.salt.Commit(a.text)
+	a.commitment = salt.Commit(a.text)
 	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, a.commitment)
 	leaf.Kind = kind
 	if promise.Leaf != countersign.LeafHash(leaf.Encode()) {
@@ -262,7 +263,7 @@ func (c *Consumer) refuseHere(w http.ResponseWriter, r *http.Request, rules *rul
 func (c *Consumer) alone(rules *rulebook, q *question, said, outcome countersign.Outcome, why error) closing {
 	a := c.lacking(rules, said, why)
 	salt := countersign.JoinSalt(q.opening.Half, a.Half)
-	return closing{statement: q.statement(a, salt, nil), salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: outcome, why: why}
+	return closing{statement: q.statement(a, salt.Keyed(), nil), salt: salt, half: a.Half, kind: countersign.LeafExchange, outcome: outcome, why: why}
 }
 
 // lacking stands for the part of a provider that said nothing.

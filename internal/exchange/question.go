@@ -40,7 +40,7 @@ type question struct {
 }
 
 // statement completes the question with the provider's part: the text that both logs commit to.
-func (q *question) statement(a *answering, salt countersign.Salt, answerDigest []byte) *countersign.Statement {
+func (q *question) statement(a *answering, salt countersign.KeyedSalt, answerDigest []byte) *countersign.Statement {
 	s := &countersign.Statement{
 		Exchange: q.id, Consumer: q.head.Client, Service: q.target.Service, Purpose: q.purpose, Basis: q.basis,
 		Case: q.head.Issue, Mandate: a.Mandate, Official: q.official, Fields: a.Fields, Outcome: a.Outcome, Reasons: a.Reasons,

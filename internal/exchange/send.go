@@ -132,42 +132,55 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	// Opaque makes net/http send the path as it came, to the byte.
 	path, rawQuery := q.rawPath(), q.target.Query
 	u.Opaque, u.RawQuery, u.ForceQuery = path, rawQuery, q.target.HasQuery && rawQuery == ""
-	h := make(http.Header, 24)
-	xroad.CopyRequestHeaders(h, q.header, q.service.personal)
-	dropSigned(h)
-	h[xroad.HeaderClient] = []string{xroad.EncodeSubsystem(q.head.Client)}
-	h[xroad.HeaderID] = []string{q.head.ID}
+	h := headerSet{make(http.Header, 24), make([]string, 0, 12)}
+	xroad.CopyRequestHeaders(h.Header, q.header, q.service.personal)
+	dropSigned(h.Header)
+	h.set(xroad.HeaderClient, xroad.EncodeSubsystem(q.head.Client))
+	h.set(xroad.HeaderID, q.head.ID)
 	if q.head.UserID != "" && q.service.personal && !q.service.Disclose {
-		h[xroad.HeaderUserID] = []string{q.official.Pseudonym}
+		h.set(xroad.HeaderUserID, q.official.Pseudonym)
 		if q.official.Pseudonym == "" { // a name without letters and digits is nobody's
-			delete(h, xroad.HeaderUserID)
+			delete(h.Header, xroad.HeaderUserID)
 		}
 	}
-	h[HeaderPurpose], h[HeaderBasis] = []string{string(q.purpose)}, []string{string(q.basis)}
+	h.set(HeaderPurpose, string(q.purpose))
+	h.set(HeaderBasis, string(q.basis))
 	if q.mandate != "" {
-		h[HeaderMandate] = []string{q.mandate}
+		h.set(HeaderMandate, q.mandate)
 	}
 	if q.standing {
-		h[headerStanding] = []string{"?1"}
+		h.set(headerStanding, "?1")
 	}
 	official, err := officialHeader(q.official)
 	if err != nil {
 		return nil, err
 	}
-	h[HeaderOfficial] = []string{official}
-	h[headerExchange] = []string{q.opening.header()}
-	q.hash = q.requestHash(h)
-	h[xroad.HeaderRequestID] = []string{q.id.String()}
-	h[headerRequestHash] = []string{q.hash}
-	h["Content-Digest"] = []string{q.body.contentDigest().String()}
-	h["User-Agent"] = nil
-	req := &http.Request{Method: q.method, URL: u, Header: h, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}
-	signed, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: path, Query: rawQuery, Header: h}, c.now())
+	h.set(HeaderOfficial, official)
+	h.set(headerExchange, q.opening.header())
+	q.hash = q.requestHash(h.Header)
+	h.set(xroad.HeaderRequestID, q.id.String())
+	h.set(headerRequestHash, q.hash)
+	h.set("Content-Digest", q.body.contentDigest().String())
+	h.Header["User-Agent"] = nil
+	req := &http.Request{Method: q.method, URL: u, Header: h.Header, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}
+	signed, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: path, Query: rawQuery, Header: h.Header}, c.now())
 	if err != nil {
 		return nil, err
 	}
-	signed.Set(h)
+	signed.Set(h.Header)
 	return req, nil
+}
+
+// headerSet sets headers of one value each out of one piece of memory.
+type headerSet struct {
+	http.Header
+	values []string
+}
+
+func (s *headerSet) set(name, value string) {
+	s.values = append(s.values, value)
+	n := len(s.values)
+	s.Header[name] = s.values[n-1 : n : n]
 }
 
 // rawPath is the path of the request as it travels.

@@ -36,7 +36,7 @@ func (q *question) intent(gw *federation.Gateway) ([]byte, error) {
 
 // blank is the question's statement with nothing of the provider's part.
 func (q *question) blank() *countersign.Statement {
-	return q.statement(&answering{Outcome: countersign.OutcomeFailed, Answered: q.opening.Asked}, countersign.Salt{}, nil)
+	return q.statement(&answering{Outcome: countersign.OutcomeFailed, Answered: q.opening.Asked}, countersign.Salt{}.Keyed(), nil)
 }
 
 // pending is a question that may have reached its provider, and whose end is not known here.
@@ -184,7 +184,7 @@ func (c *Consumer) closeAs(ctx context.Context, gw *federation.Gateway, p *pendi
 	a.statement = p.fill(told.answering, a.salt, told.answer)
 	var err error
 	for _, kind := range []countersign.LeafKind{countersign.LeafExchange, countersign.LeafCompletion, countersign.LeafRelease} {
-		if err = c.checkReceipt(gw, a, a.statement, kind); err != nil {
+		if err = c.checkReceipt(gw, a, a.statement, a.salt.Keyed(), kind); err != nil {
 			continue
 		}
 		end := a.closing(countersign.OutcomeNotAccepted, nil)

@@ -83,8 +83,8 @@ func (p *Provider) brokenOff(ctx context.Context, q *question, a *answering, sal
 // durable, before the first byte; the digest is checked after the last, and a stream that does not match is broken off, so that no client
 // takes it for whole.
 func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question, gw *federation.Gateway, a *received, res *http.Response, drop func(error)) {
-	a.statement = q.statement(a.answering, a.salt, nil)
-	err := c.checkReceipt(gw, a, a.statement, countersign.LeafRelease)
+	a.statement = q.statement(a.answering, a.salt.Keyed(), nil)
+	err := c.checkReceipt(gw, a, a.statement, a.salt.Keyed(), countersign.LeafRelease)
 	if err == nil {
 		begin := a.closing(countersign.OutcomeReceived, nil)
 		begin.kind, begin.keepOpen = countersign.LeafRelease, true
@@ -111,7 +111,7 @@ func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Req
 		err = c.checkTrailer(q, gw, res, sum)
 	}
 	if err == nil {
-		a.statement, a.text = q.statement(a.answering, a.salt, sum), nil
+		a.statement, a.text = q.statement(a.answering, a.salt.Keyed(), sum), nil
 		end := a.closing(countersign.OutcomeReceived, nil)
 		end.kind = countersign.LeafCompletion
 		_, err = c.close(ctx, q.id, end)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dunglas/httpsfv"
@@ -222,14 +223,23 @@ var answerHandle = func() *codec.CborHandle {
 	return h
 }()
 
+// answerDecoders and answerEncoders keep what reads and writes the header, which costs more to make than to use.
+var answerDecoders, answerEncoders sync.Pool
+
 func (a *answering) header() (string, error) {
 	w := wireAnswering{
 		Version: answeringVersion, Outcome: uint8(a.Outcome), Reasons: plain(a.Reasons), Fields: plain(a.Fields),
 		MandateKind: uint8(a.Mandate.Kind), MandateID: string(a.Mandate.ID), MandateDigest: a.Mandate.Digest[:], Subject: a.Subject,
 		Answered: uint64(a.Answered), Half: a.Half[:], Directory: a.Directory, Headers: a.Headers[:], Streamed: a.Streamed, //nolint:gosec // times after 1970
 	}
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, answerHandle).Encode(&w); err != nil {
+	enc, ok := answerEncoders.Get().(*codec.Encoder)
+	if !ok {
+		enc = codec.NewEncoderBytes(nil, answerHandle)
+	}
+	defer answerEncoders.Put(enc)
+	out := make([]byte, 0, 256+32*len(w.Fields))
+	enc.ResetBytes(&out)
+	if err := enc.Encode(&w); err != nil {
 		return "", countersign.RefuseBecause(countersign.CodeInternal, err, "the answer's header cannot be written")
 	}
 	return base64.StdEncoding.EncodeToString(out), nil
@@ -247,7 +257,12 @@ func parseAnswering(values []string) (*answering, error) {
 		return bad(err)
 	}
 	var w wireAnswering
-	dec := codec.NewDecoderBytes(raw, answerHandle)
+	dec, ok := answerDecoders.Get().(*codec.Decoder)
+	if !ok {
+		dec = codec.NewDecoderBytes(nil, answerHandle)
+	}
+	defer answerDecoders.Put(dec)
+	dec.ResetBytes(raw)
 	if err := dec.Decode(&w); err != nil {
 		return bad(err)
 	}

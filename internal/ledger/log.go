@@ -237,7 +237,7 @@ func (cfg *Config) assemble() (*Log, error) {
 	}
 	l := &Log{
 		store: cfg.Store, origin: cfg.Origin, vkey: vkey, key: cfg.Key, check: check, noteKey: &checkpointSigner{check, cfg.Key},
-		tagKeys: cfg.TagKeys, vault: newVault(cfg.MonthKeys), clock: cfg.Clock, logger: cfg.Logger, metrics: newMetrics(),
+		tagKeys: keepMACs(cfg.TagKeys), vault: newVault(cfg.MonthKeys), clock: cfg.Clock, logger: cfg.Logger, metrics: newMetrics(),
 	}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)

@@ -7,7 +7,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"slices"
 	"strings"
+	"sync"
 
 	"countersign.dev/countersign"
 )
@@ -17,6 +20,7 @@ import (
 type TagKey struct {
 	Epoch  uint8 // 1 to 255
 	Secret [32]byte
+	macs   *sync.Pool // of HMACs under Secret, in a log that is open; nil elsewhere
 }
 
 // NewTagKey draws a key.
@@ -60,7 +64,11 @@ func ParseTagKeys(text []byte) ([]TagKey, error) {
 
 // prf is HMAC-SHA-256 over a label, a zero byte and the parts, each with its length before it, so that no two inputs read alike.
 func (k *TagKey) prf(label string, parts ...string) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, k.Secret[:])
+	mac, ok := k.mac()
+	if ok {
+		defer k.macs.Put(mac)
+		mac.Reset()
+	}
 	buf := make([]byte, 0, 128)
 	buf = append(append(buf, label...), 0)
 	for _, p := range parts {
@@ -70,6 +78,26 @@ func (k *TagKey) prf(label string, parts ...string) [sha256.Size]byte {
 	mac.Write(buf)
 	var out [sha256.Size]byte
 	mac.Sum(out[:0])
+	return out
+}
+
+// mac gives an HMAC under the secret; kept tells whether it belongs to the pool.
+func (k *TagKey) mac() (mac hash.Hash, kept bool) {
+	if k.macs == nil {
+		return hmac.New(sha256.New, k.Secret[:]), false
+	}
+	if mac, ok := k.macs.Get().(hash.Hash); ok {
+		return mac, true
+	}
+	return hmac.New(sha256.New, k.Secret[:]), true
+}
+
+// keepMACs lets each key's HMACs be used again: every exchange asks for several.
+func keepMACs(keys []TagKey) []TagKey {
+	out := slices.Clone(keys)
+	for i := range out {
+		out[i].macs = new(sync.Pool)
+	}
 	return out
 }
 

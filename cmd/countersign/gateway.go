@@ -249,7 +249,7 @@ const signWindow = 300 * time.Microsecond
 // commitWindow is how long records may gather under load for one commit; a gateway at rest does not wait.
 const commitWindow = 500 * time.Microsecond
 
-const gcPercent = 300
+const gcPercent = 500
 
 // ready reports why the gateway cannot serve now, or nil.
 func ready(d *federation.Client, log *ledger.Log) error {

@@ -138,6 +138,7 @@ func (c *demoCmd) introduce(s streams, d *demoFile) error {
 	}
 	if d.Portal != nil {
 		fmt.Fprintf(&b, "\nWho asked about me? Log in as anybody. Most has happened to %s:\n\n  %s\n", person(&atlas.Cast), d.Portal.URL)
+		fmt.Fprintf(&b, "\nWhoever gives an address there gets notices. They go no further than this page:\n\n  %s\n", d.Mail.URL)
 	}
 	fmt.Fprintf(&b, "\nAsk as the municipality, for property tax, where somebody lives:\n\n")
 	fmt.Fprintf(&b, "  curl -i -H 'X-Road-Client: %s' -H 'X-Road-UserId: clerk-7' \\\n", law.Client(law.MUN))

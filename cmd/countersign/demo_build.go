@@ -40,6 +40,7 @@ type demoFile struct {
 	Echo      *demoPart             `json:"echo,omitempty"`
 	Portal    *demoPortal           `json:"portal,omitempty"`
 	Identity  *demoPart             `json:"identity,omitempty"` // OpenID Connect provider
+	Mail      *demoPost             `json:"mail,omitempty"`     // where the portal's notices end
 	Offices   map[string]demoOffice `json:"offices,omitempty"`  // court and overseer, by member code
 	Upstream  string                `json:"upstream,omitempty"` // of the benchmark's service, in a pair
 	PID       int                   `json:"pid,omitempty"`
@@ -463,6 +464,9 @@ func (d *demoFile) fleetOf(self string) (*fleet, error) {
 	if d.Portal != nil {
 		add("identity", d.Identity.URL+"/healthz", "demo-identity", "--dir", d.dir, "--listen", address(d.Identity.URL))
 		add("portal", d.Portal.Admin+"/readyz", "portal", "run", "--config", d.Portal.Config)
+		if d.Mail != nil {
+			add("mail", d.Mail.URL+"/healthz", "demo-mail", "--dir", d.path("mail"), "--smtp", d.Mail.SMTP, "--listen", address(d.Mail.URL))
+		}
 	}
 	d.officeParts(add)
 	for code, m := range d.Members {
@@ -497,6 +501,9 @@ func (d *demoFile) notePIDs(f *fleet) error {
 	}
 	if d.Portal != nil {
 		d.Portal.PID, d.Identity.PID = pid("portal"), pid("identity")
+		if d.Mail != nil {
+			d.Mail.PID = pid("mail")
+		}
 	}
 	return d.save()
 }

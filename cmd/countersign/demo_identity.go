@@ -32,7 +32,7 @@ type demoPortal struct {
 }
 
 // portalAddresses is how many ports portal and identity provider take.
-const portalAddresses = 5
+const portalAddresses = 5 + mailAddresses
 
 // planPortal chooses the addresses of the portal and of the identity provider.
 func (d *demoFile) planPortal(next func() string) {
@@ -41,6 +41,7 @@ func (d *demoFile) planPortal(next func() string) {
 		Config: d.path(folderOf(portalCode), "portal.yaml"),
 	}
 	d.Identity = &demoPart{URL: "http://" + next()}
+	d.planMail(next)
 }
 
 // portalCode is the member that runs the portal in the demo's law.
@@ -59,6 +60,9 @@ func (d *demoFile) foundPortal(ctx context.Context, doc *countersign.Directory) 
 		return nil
 	}
 	doc.Issuers = d.issuers()
+	if err := d.foundMail(); err != nil {
+		return err
+	}
 	if err := d.writePortalConfig(); err != nil {
 		return err
 	}
@@ -109,7 +113,7 @@ func (d *demoFile) writePortalConfig() error {
 	text, err := yaml.Marshal(portalConfig{
 		Member: p.ID, Name: "gw1", Origin: "por.demo.example/log", Data: "data", Keys: "keys", URL: p.URL, Timezone: "Asia/Baku",
 		Listen: portalListen{Web: address(p.URL), Peer: address(p.Peer), Public: address(p.Public), Admin: address(p.Admin)},
-		Fed:    directoryConfig{URL: d.Directory.URL, Root: d.path("root.json")},
+		Fed:    directoryConfig{URL: d.Directory.URL, Root: d.path("root.json")}, Notices: d.noticesConfig(),
 		Logins: []loginConfig{{
 			Issuer: d.Identity.URL + "/people", Client: clientPortal, Consents: clientConsent,
 			Name: map[string]string{"az": "Nümunə giriş xidməti", "en": "Demo login service", "ru": "Демонстрационная служба входа"},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // a portal shows the country's time also where the machine has no time zones
 
@@ -22,6 +23,7 @@ import (
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/subject"
+	"countersign.dev/countersign/internal/subject/notice"
 	"countersign.dev/countersign/internal/web"
 	"countersign.dev/countersign/internal/web/portal"
 )
@@ -74,7 +76,7 @@ func runPortal(ctx context.Context, c *portalConfig, now clock.Clock, logger *sl
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	pages, err := p.pages(c, now, logger)
+	pages, err := p.pages(ctx, c, now, logger)
 	if err != nil {
 		return err
 	}
@@ -92,6 +94,13 @@ func runPortal(ctx context.Context, c *portalConfig, now clock.Clock, logger *sl
 	}
 	peer := casesFirst(subject.NewCaseDesk(p.cases, documentOf(p.directory)), p.consents.PeerHandler(peopleFirst(p.desk, p.provider.Handler())))
 	go p.cases.Run(ctx, time.Minute)
+	if p.notices != nil {
+		var told sync.WaitGroup
+		telling, stop := context.WithCancel(ctx)
+		told.Go(func() { p.notices.Run(telling) })
+		defer told.Wait() // before its store is closed
+		defer stop()
+	}
 	go p.consumer.Recover(ctx)
 	defer context.AfterFunc(ctx, p.consumer.CloseIdle)()
 	return serveAll(ctx, logger, []listener{
@@ -110,6 +119,7 @@ type portalParts struct {
 	provider  *exchange.Provider
 	desk      *subject.Desk
 	cases     *subject.Cases
+	notices   *notice.Service // nil where the portal sends none
 	consents  *exchange.Consents
 	consumer  *exchange.Consumer // asks registers for people who ask for themselves
 	verifier  *identity.Verifier
@@ -169,7 +179,7 @@ func openPortalParts(ctx context.Context, c *portalConfig, now clock.Clock, logg
 	return p, nil
 }
 
-func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logger) (http.Handler, error) {
+func (p *portalParts) pages(ctx context.Context, c *portalConfig, now clock.Clock, logger *slog.Logger) (http.Handler, error) {
 	clients, err := c.clients()
 	if err != nil {
 		return nil, err
@@ -193,8 +203,11 @@ func (p *portalParts) pages(c *portalConfig, now clock.Clock, logger *slog.Logge
 	people := subject.NewPortal(subject.PortalOptions{
 		Member: c.Member, Cert: p.cert, Directory: documentOf(p.directory), Log: p.log, Verifier: p.verifier, Clock: now, Logger: logger, Patience: patience,
 	})
+	if p.notices, err = c.openNotices(ctx, p, people, locales, now, logger); err != nil {
+		return nil, err
+	}
 	return portal.New(portal.Options{
-		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Consents: p.consents, Exchange: p.consumer, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
+		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Consents: p.consents, Notices: p.notices, Exchange: p.consumer, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
 		Clock: now, Logger: logger, Place: place, Policy: func() ([]byte, error) {
 			view, err := p.directory.Current()
 			if err != nil {

@@ -27,6 +27,7 @@ type portalConfig struct {
 	Logins   []loginConfig           `yaml:"logins"`
 	Timezone string                  `yaml:"timezone,omitempty"` // of the IANA database; UTC where empty
 	Patience string                  `yaml:"patience,omitempty"` // how long a page waits for gateways, for instance 2s
+	Notices  *noticesConfig          `yaml:"notices,omitempty"`
 
 	dir string
 }

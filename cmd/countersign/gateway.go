@@ -179,7 +179,9 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		return err
 	}
 	metrics := prometheus.NewRegistry()
-	log, closeLog, err := openLog(ctx, c.logParts(), now, logger, metrics, directory)
+	parts := c.logParts()
+	parts.disputed = disputedAt(cert, directory)
+	log, closeLog, err := openLog(ctx, parts, now, logger, metrics, directory)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type logParts struct {
 	origin countersign.LogOrigin
 	data   string // folder of the store
 	keys   string // folder of log.key, tag.keys and expiry
+
+	disputed ledger.Disputed // nil where no case concerns the log's records
 }
 
 func (c *gatewayConfig) logParts() logParts {
@@ -101,7 +103,7 @@ func openLog(ctx context.Context, p logParts, now clock.Clock, logger *slog.Logg
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
-	conf.Confirm = true
+	conf.Confirm, conf.Disputed = true, p.disputed
 	var closeEnded func() error
 	if conf.Ended, closeEnded, err = endedLogs(ctx, p); err != nil {
 		return nil, nil, errors.Join(err, s.Close())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -295,6 +296,10 @@ func (e *expiry) latecomers(ctx context.Context) error {
 func (e *expiry) keep(ctx context.Context, month Month) error {
 	if e.disputed == nil {
 		return nil
+	}
+	months, err := e.log.store.Months(ctx)
+	if err != nil || !slices.ContainsFunc(months, func(m MonthRow) bool { return m.Month == month }) {
+		return err // nothing ends, and nobody is asked
 	}
 	exchanges, err := e.disputed(ctx)
 	if err != nil {

@@ -71,7 +71,7 @@ func gone(t *testing.T, path string) {
 }
 
 // witnessOn runs a witness by the member's own clock, and makes it the policy's only one.
-func witnessOn(t *testing.T, m *member) *countersign.Policy {
+func witnessOn(t testing.TB, m *member) *countersign.Policy {
 	t.Helper()
 	key, err := keys.Generate(countersign.AlgorithmEd25519)
 	if err != nil {

@@ -1,13 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
+	"slices"
 	"time"
 
 	"countersign.dev/countersign"
@@ -167,17 +168,18 @@ func (s *SQLite) EntriesOf(ctx context.Context, exchange countersign.ExchangeID)
 	return s.entries(ctx, "WHERE exchange = ? ORDER BY idx", exchange[:])
 }
 
-// EntriesTagged implements ledger.Store.
-func (s *SQLite) EntriesTagged(ctx context.Context, tags []countersign.SubjectTag, before uint64, limit int) ([]*ledger.EntryRow, error) {
-	if len(tags) == 0 {
-		return nil, nil
-	}
-	args := make([]any, 0, len(tags)+2)
+// EntriesTagged implements ledger.Store. Each tag's rows stand in its index in the log's own order; asked for several tags at once, SQLite walks
+// through the whole log for them.
+func (s *SQLite) EntriesTagged(ctx context.Context, tags []countersign.SubjectTag, before uint64, limit int) (out []*ledger.EntryRow, err error) {
 	for i := range tags {
-		args = append(args, tags[i][:])
+		rows, err := s.entries(ctx, "WHERE tag = ? AND idx < ? ORDER BY idx DESC LIMIT ?", tags[i][:], asInt(before), limit)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rows...)
 	}
-	marks := strings.Repeat(", ?", len(tags))[2:]
-	return s.entries(ctx, "WHERE tag IN ("+marks+") AND idx < ? ORDER BY idx DESC LIMIT ?", append(args, asInt(before), limit)...)
+	slices.SortFunc(out, func(a, b *ledger.EntryRow) int { return cmp.Compare(b.Index, a.Index) })
+	return out[:min(limit, len(out))], nil
 }
 
 // EntriesBefore implements ledger.Store.

@@ -14,6 +14,7 @@ import (
 //
 //	GET  PathCases            the cases that the calling member has to do with
 //	GET  PathCases/{number}   one of them with its thread
+//	GET  PathKept             the exchanges that open cases are about, for a gateway whose records end
 //	POST PathCases/{number}   an act of the member
 const PathCases = "/countersign/cases"
 
@@ -90,6 +91,8 @@ func (d *CaseDesk) serve(r *http.Request) (any, error) {
 	switch {
 	case r.Method == http.MethodGet && number == "":
 		return d.cases.For(gw.member.ID, body), nil
+	case r.Method == http.MethodGet && number == numberKept:
+		return d.cases.Kept(r.Context(), gw.member.ID)
 	case r.Method == http.MethodGet:
 		one, steps, err := d.cases.ThreadFor(r.Context(), gw.member.ID, body, number)
 		return threadAnswer{one, steps}, err

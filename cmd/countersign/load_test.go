@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,6 +23,7 @@ import (
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/demo/country"
 	"countersign.dev/countersign/demo/law"
+	"countersign.dev/countersign/demo/scenario"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/store"
 )
@@ -52,10 +55,7 @@ func loadFromEnvironment(t *testing.T) readers {
 // what gateways would have written.
 func TestPortalLoad(t *testing.T) {
 	l := loadFromEnvironment(t)
-	d, f, err := testFederation(t.Context(), t.TempDir(), demoPlan{agencies: []string{law.MUN, law.POP}, portal: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d, f := foundedLongAgo(t, law.MUN, law.POP, portalCode)
 	atlas, err := country.Open(d.path("registers"))
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +67,9 @@ func TestPortalLoad(t *testing.T) {
 	begun := time.Now()
 	fillHistories(t, d, l.plan(atlas.PINs))
 	t.Logf("%d exchanges in the logs of both sides after %.0f s", l.people*l.entries+l.long, time.Since(begun).Seconds())
+	if err := os.WriteFile(d.path("clock"), []byte("0s\n"), 0o600); err != nil { // the year is over: it is the present
+		t.Fatal(err)
+	}
 	if err := f.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +94,35 @@ func TestPortalLoad(t *testing.T) {
 			t.Errorf("%s held %.0f MiB", part, peak)
 		}
 	}
+}
+
+// foundedLongAgo makes a federation a year ago, whose logs can hold a year. That takes the program on simulated time, whose clock is put to the present before
+// any part of it runs.
+func foundedLongAgo(t *testing.T, agencies ...string) (*demoFile, *fleet) {
+	t.Helper()
+	simulated, dir := buildCountersign(t, "-tags", "simclock"), t.TempDir()
+	clock := filepath.Join(dir, "clock")
+	err := os.WriteFile(clock, []byte((-scenario.YearDays*24*time.Hour).String()+"\n"), 0o600)
+	if err := errors.Join(err, shared.copyTo(filepath.Join(dir, "registers"))); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), simulated, append([]string{"demo-found", "--dir", dir, "--people", strconv.Itoa(storyPeople)}, agencies...)...)
+	cmd.Env = append(os.Environ(), simulatedClock+"="+clock)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d, err := loadDemo(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := d.fleetOf(simulated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range f.parts {
+		p.env = []string{simulatedClock + "=" + clock}
+	}
+	return d, f
 }
 
 // bePatient lets pages wait for gateways longer than they do by themselves: how long all of them take is what is measured here.
@@ -204,17 +236,17 @@ func (l readers) plan(pins []country.PIN) []country.PIN {
 func fillHistories(t *testing.T, d *demoFile, plan []country.PIN) {
 	t.Helper()
 	total := int64(len(plan))
-	from, now := time.Now().AddDate(0, 0, -360), new(steppedClock)
-	step := int64(350*24*time.Hour) / total
+	from, now := time.Now().AddDate(0, 0, 1-scenario.YearDays), new(steppedClock)
+	step := int64((scenario.YearDays-2)*24*time.Hour) / total
 	now.nanos.Store(from.UnixNano())
 	provider, closeProvider := openAt(t, d, law.POP, now)
 	defer closeProvider()
 	consumer, closeConsumer := openAt(t, d, law.MUN, now)
 	defer closeConsumer()
-	// A group of appends shares one write to disk. It is small, since all of it is of one instant to the log.
+	// A group of appends shares one write to disk.
 	const group = 24
 	for begin := int64(0); begin < total; begin += group {
-		now.nanos.Store(from.UnixNano() + begin*step)
+		now.nanos.Store(from.UnixNano() + min(begin+group, total)*step) // what happened is recorded after it
 		errs := make([]error, min(group, total-begin))
 		var wg sync.WaitGroup
 		for i := range errs {
@@ -360,6 +392,9 @@ func readLong(t *testing.T, d *demoFile, pin string, entries int) {
 		return text
 	}
 	text := timed("first page", "/uses")
+	if n := uses(text); n < 90 {
+		t.Errorf("the first page shows %d entries:\n%.300s", n, timed("its JSON", "/api/uses"))
+	}
 	for i := range 5 {
 		m := olderPage.FindSubmatch(text)
 		if m == nil {

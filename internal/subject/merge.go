@@ -23,11 +23,20 @@ type Held struct {
 
 // at is the time by which pages are cut: both sides of an exchange agree on it.
 func (h *Held) at() time.Time {
-	if h.Statement != nil {
-		return h.Statement.Answered.Time()
+	recorded := h.Entry.Time.Time()
+	if h.Statement == nil {
+		return recorded
 	}
-	return h.Entry.Time.Time()
+	// Nothing was answered after it was recorded. A statement that says so is put where its log has it: by its own word it would belong to a page that was shown
+	// already, and be on none.
+	if answered := h.Statement.Answered.Time(); answered.Before(recorded.Add(clockSlack)) {
+		return answered
+	}
+	return recorded
 }
+
+// clockSlack is by how much a record may be older than the answer that it is of: a hand's breadth between two readings of one clock, or two members' clocks.
+const clockSlack = 10 * time.Second
 
 // openEntry reads an entry and checks that its statement opens its leaf.
 func openEntry(a *Answer, e *Entry) Held {
@@ -93,7 +102,7 @@ func (m *merger) horizon(sources []*source) countersign.Millis {
 	for _, s := range sources {
 		if s.more && len(s.held) > 0 {
 			oldest := s.held[len(s.held)-1].Entry.Time
-			h = max(h, oldest+countersign.Millis((10*time.Second).Milliseconds()))
+			h = max(h, oldest+countersign.Millis(clockSlack.Milliseconds()))
 		}
 	}
 	return h

@@ -38,6 +38,8 @@ type gatewayCmd struct {
 	Run  gatewayRunCmd  `cmd:"" default:"withargs" help:"Run the gateway until interrupted."`
 	Init gatewayInitCmd `cmd:"" help:"Make the gateway's keys and begin its log; print its entry for the directory."`
 
+	Describe gatewayDescribeCmd `cmd:"" help:"Print the OpenAPI description of a declared query, or its entry for the directory."`
+
 	Successor gatewaySuccessorCmd `cmd:"" help:"End the log of a gateway whose newest store is lost, and begin its successor; print the entry for the directory."`
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -100,6 +102,19 @@ func TestUnknownCommandsAreFound(t *testing.T) {
 	} {
 		if got := unknownIn(parser.Model.Node, strings.Fields(line)); got != want {
 			t.Errorf("%s: %q is found, not %q", line, got, want)
+		}
+	}
+}
+
+// The annotated declaration of a query is one, and describes itself.
+func TestExampleDeclaration(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--entry"}} {
+		var out, errs bytes.Buffer
+		if status := run(append([]string{"gateway", "describe", "../../docs/operate/residence.yaml"}, flags...), streams{&out, &errs}); status != exitOK || errs.Len() > 0 {
+			t.Fatalf("%v: status %d: %s", flags, status, errs.Bytes())
+		}
+		if !json.Valid(out.Bytes()) || !bytes.Contains(out.Bytes(), []byte("residentSince")) {
+			t.Errorf("%v: %s", flags, out.Bytes())
 		}
 	}
 }

@@ -121,6 +121,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"replay":       cmdReplay,
 		"status":       cmdStatus,
 		"settled":      cmdSettled,
+		"sqlservice":   cmdSQLService,
 		"receipt":      cmdReceipt,
 		"nowhere":      cmdNowhere,
 		"login":        cmdLogin,

@@ -43,6 +43,7 @@ func circumstancesOf(q *Question, d *Decision) circumstances {
 		hour: at.Hour(), weekday: (int(at.Weekday())+6)%7 + 1, // time.Sunday is 0
 	}
 	var b strings.Builder
+	b.Grow(32 * len(d.Categories))
 	for _, c := range d.Categories {
 		b.WriteString(strconv.Itoa(len(c)))
 		b.WriteByte(':')

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"countersign.dev/countersign"
@@ -184,7 +185,21 @@ func (c *policyDiffCmd) Run(s streams) error {
 		fmt.Fprintln(s.out, word, change)
 	}
 	if len(changes) == 0 {
-		_, err = fmt.Fprintln(s.out, "nothing changes for anybody")
+		fmt.Fprintln(s.out, "nobody may ask for more or less than before")
 	}
-	return err
+	return c.restOf(s, before, after)
+}
+
+// restOf tells what changes in the document beside who may ask for what: names, sentences, laws, members, keys. Grants, cells and the like stand above
+// already, as what they mean.
+func (c *policyDiffCmd) restOf(s streams, before, after *countersign.Directory) error {
+	told := []federation.ChangeKind{
+		federation.ChangeCell, federation.ChangeField, federation.ChangeGrant, federation.ChangeStanding, federation.ChangeProgramme, federation.ChangeRule, federation.ChangeCap,
+	}
+	for _, x := range federation.Changes(before, after) {
+		if !slices.Contains(told, x.Kind) {
+			fmt.Fprintln(s.out, "document", x)
+		}
+	}
+	return nil
 }

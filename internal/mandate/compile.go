@@ -41,7 +41,7 @@ type Policy struct {
 	subsystems map[countersign.SubsystemID]bool
 	schemes    map[countersign.SchemeName]*scheme
 	categories map[countersign.CategoryCode]*category
-	bases      map[countersign.BasisCode]bool
+	bases      map[countersign.BasisCode]*countersign.LegalBasis
 	purposes   map[countersign.PurposeCode]*purpose
 	services   map[countersign.ServiceID]*service
 	standing   map[route]*countersign.StandingDeclaration
@@ -168,7 +168,7 @@ func build(d *countersign.Directory) *builder {
 		version: d.Version, caps: tighter(d.Caps),
 		members: map[countersign.MemberID]bool{}, subsystems: map[countersign.SubsystemID]bool{},
 		schemes: map[countersign.SchemeName]*scheme{}, categories: map[countersign.CategoryCode]*category{},
-		bases: map[countersign.BasisCode]bool{}, purposes: map[countersign.PurposeCode]*purpose{},
+		bases: map[countersign.BasisCode]*countersign.LegalBasis{}, purposes: map[countersign.PurposeCode]*purpose{},
 		services: map[countersign.ServiceID]*service{}, standing: map[route]*countersign.StandingDeclaration{},
 		programmes: map[route][]*programme{}, entities: types.EntityMap{}, courts: map[countersign.CourtName]*court{},
 		gateways:  map[countersign.MemberID][]crypto.PublicKey{},
@@ -223,11 +223,12 @@ func (b *builder) vocabulary() {
 		}
 		b.p.categories[c.Code] = &category{c.Code, c.Class, c.Special, floor(c.Class, c.Special)}
 	}
-	for _, l := range b.d.Bases {
-		if b.p.bases[l.Code] {
+	for i := range b.d.Bases {
+		l := &b.d.Bases[i]
+		if b.p.bases[l.Code] != nil {
 			b.lost("legal basis %q is listed twice", l.Code)
 		}
-		b.p.bases[l.Code] = true
+		b.p.bases[l.Code] = l
 	}
 	for i := range b.d.Purposes {
 		u := &b.d.Purposes[i]
@@ -238,7 +239,7 @@ func (b *builder) vocabulary() {
 			b.bad("purpose %q names no legal basis", u.Code)
 		}
 		for _, l := range u.Bases {
-			if !b.p.bases[l] {
+			if b.p.bases[l] == nil {
 				b.bad("purpose %q names the legal basis %q, which is not listed", u.Code, l)
 			}
 		}

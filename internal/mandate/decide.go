@@ -96,7 +96,7 @@ func (p *Policy) statedPurpose(q *Question, d *Decision) *purpose {
 	switch {
 	case q.Basis == "":
 		d.refuse(countersign.CodeNoPurpose, "basis", "no legal basis is stated: give the code of one in Countersign-Legal-Basis")
-	case !p.bases[q.Basis]:
+	case p.bases[q.Basis] == nil:
 		d.refuse(countersign.CodeUnknownBasis, "basis", "the legal basis is not a code of the directory: free text is not accepted")
 	case u != nil && !slices.Contains(u.Bases, q.Basis):
 		// LAW: Convention 108+ Art. 5(2): processing on a legitimate basis laid down by law.

@@ -2,6 +2,8 @@ package mandate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"countersign.dev/countersign"
@@ -13,8 +15,13 @@ func (p *Policy) Explain(q *Question) []string {
 	d := p.Decide(q)
 	lines := []string{fmt.Sprintf("%s asks %s %s for the purpose %s on the basis %s", q.Consumer, q.Method, q.Service, orNone(string(q.Purpose)), orNone(string(q.Basis)))}
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	if u := p.purposes[q.Purpose]; u != nil && u.Text.In("en") != "" {
-		add("  the person will read: %s", u.Text.In("en"))
+	if u := p.purposes[q.Purpose]; u != nil {
+		for _, lang := range slices.Sorted(maps.Keys(u.Text)) {
+			add("  the person will read (%s): %s", lang, u.Text[lang])
+		}
+	}
+	if l := p.bases[q.Basis]; l != nil {
+		add("  on the law: %s, %s", l.Law.In("en"), l.Article)
 	}
 	switch {
 	case d.Allowed():

@@ -94,7 +94,7 @@ func (c *choosing) take(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	id := r.PostFormValue("id")
 	if c.allow != nil && !c.allow(r.RemoteAddr) {
-		c.render(w, id, "too many tries from your address: wait a minute")
+		c.render(w, id, "Too many tries from your address. Wait a minute.")
 		return
 	}
 	if err := c.store.choose(id, strings.TrimSpace(r.PostFormValue("subject"))); err != nil {

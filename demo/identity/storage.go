@@ -97,6 +97,9 @@ func (a *authRequest) GetCodeChallenge() *oidc.CodeChallenge {
 	return &oidc.CodeChallenge{Challenge: a.oidc.CodeChallenge, Method: a.oidc.CodeChallengeMethod}
 }
 
+// errUnknownCode is shown on the login page as it is.
+var errUnknownCode = errors.New("This code is not known, or its time is over. Check it once more.") //nolint:staticcheck,revive // a sentence for a page
+
 var errUnknown = errors.New("the login is unknown or too old: begin it again")
 
 func (s *storage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
@@ -179,7 +182,7 @@ func (s *storage) consentCode(id string) string {
 func (s *storage) choose(id, subject string) error {
 	account, ok := s.find(subject)
 	if !ok {
-		return errors.New("this code is not known, or its time is over: check it once more")
+		return errUnknownCode
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,7 +33,11 @@ func (l *Localizer) Field(path countersign.FieldPath) string {
 // Fields groups fields for reading. A list that stands beside its elements is left out, since they say as much.
 func (l *Localizer) Fields(paths []countersign.FieldPath) []FieldGroup {
 	var groups []FieldGroup
+	problem := !slices.ContainsFunc(problemFields, func(p countersign.FieldPath) bool { return !slices.Contains(paths, p) })
 	for _, p := range paths {
+		if problem && slices.Contains(problemFields, p) {
+			continue
+		}
 		if slices.ContainsFunc(paths, func(q countersign.FieldPath) bool { return strings.HasPrefix(string(q), string(p)+"/") }) {
 			continue
 		}
@@ -47,8 +51,18 @@ func (l *Localizer) Fields(paths []countersign.FieldPath) []FieldGroup {
 			groups[i].Fields = append(groups[i].Fields, name)
 		}
 	}
+	if problem {
+		groups = append(groups, FieldGroup{Fields: []string{l.T("field.problem")}})
+	}
 	return groups
 }
+
+// problemFields are the members of a problem document (RFC 9457), with which a register says why it cannot answer. They say nothing about the person, and all
+// together are one thing to a reader.
+var problemFields = []countersign.FieldPath{"/type", "/title", "/status", "/detail"}
+
+// Kind names a kind of record, for instance Encounter, as the places of its fields are named.
+func (l *Localizer) Kind(kind string) string { return l.part(kind) }
 
 // split splits a path into the place that it stands below and its own name.
 func (l *Localizer) split(path countersign.FieldPath) (group, name string) {

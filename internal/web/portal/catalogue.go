@@ -48,7 +48,8 @@ func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session)
 	}
 	for i := range doc.Services {
 		d := &doc.Services[i]
-		if d.Subject.From == countersign.SubjectNone || !personal(d, classes) {
+		// A register that knows people by another kind of identifier has nothing about this one.
+		if d.Subject.From == countersign.SubjectNone || !personal(d, classes) || d.Subject.Scheme != one.person.Subject.Scheme {
 			continue
 		}
 		reg := page.Register{

@@ -124,7 +124,7 @@ func newSite(t *testing.T) *site {
 	doc.Categories = []countersign.Category{{Code: "residence", Text: countersign.Text{"en": "Residence"}, Class: countersign.ClassRelation}}
 	doc.Services = []countersign.Service{{
 		ID: countersign.ServiceID{SubsystemID: pop, Service: "residence"}, Text: countersign.Text{"en": "Residence"}, Categories: []countersign.CategoryCode{"residence"},
-		Subject: countersign.Selector{From: countersign.SubjectInRequest}, Fields: []countersign.Field{{Path: "/address", Category: "residence"}},
+		Subject: countersign.Selector{From: countersign.SubjectInRequest, Scheme: "pin"}, Fields: []countersign.Field{{Path: "/address", Category: "residence"}},
 	}}
 	directory := func() (*countersign.Directory, error) { return doc, nil }
 	verifier := identity.NewVerifier(func() ([]countersign.Issuer, error) { return doc.Issuers, nil }, nil, s.clock)

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/keys"
 )

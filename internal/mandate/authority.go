@@ -35,6 +35,9 @@ func (a *authority) refuses(f *grantField, standing bool) (why string, missing k
 	accepted := f.cell.kinds & f.category.floor
 	switch {
 	case !accepted.has(countersign.MandateNone) && !accepted.has(a.kind):
+		if accepted == f.cell.kinds {
+			return f.cell.needs, accepted
+		}
 		return "its category needs " + accepted.String(), accepted
 	case standing && f.category.class.Rank() > countersign.ClassRelation.Rank():
 		return "a standing declaration is good for the classes O and R alone", 0

@@ -96,7 +96,8 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 	if kind == countersign.MandateOwn {
 		official = subject // each person asks for themselves: nobody uses up what another may
 	}
-	service := q.Service.String()
+	// One array holds the parts of every key.
+	parts := [...]string{member, official, q.Service.String(), subject, member, subject}
 	b := make([]BudgetSpec, 0, 6)
 	for i := range purpose.budgets {
 		t := &purpose.budgets[i]
@@ -110,15 +111,15 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 		s := &b[len(b)-1]
 		switch t.Name {
 		case BudgetPeopleOfficial:
-			s.KeyParts, s.DistinctPart = []string{member, official}, subject
+			s.KeyParts, s.DistinctPart = parts[:2:2], subject
 		case BudgetPeopleMember:
-			s.KeyParts, s.DistinctPart = []string{member}, subject
+			s.KeyParts, s.DistinctPart = parts[:1:1], subject
 		case BudgetPollMinute, BudgetPollDay:
-			s.KeyParts = []string{member, official, service, subject}
+			s.KeyParts = parts[:4:4]
 		case BudgetLinkage:
-			s.KeyParts, s.DistinctPart = []string{member, subject}, q.Service.SubsystemID.String()
+			s.KeyParts, s.DistinctPart = parts[4:], q.Service.SubsystemID.String()
 		case BudgetEmergency:
-			s.KeyParts = []string{member}
+			s.KeyParts = parts[:1:1]
 		}
 	}
 	return b

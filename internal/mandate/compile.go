@@ -76,11 +76,13 @@ type purpose struct {
 	kinds   kinds // that the purpose accepts at all; every kind where it lists none
 	cells   map[countersign.CategoryCode]*cell
 	budgets []BudgetSpec // that its questions draw from, but for whose they are
+	ref     string       // for reasons
 }
 
 type cell struct {
 	kinds kinds  // after the class's floor
 	text  string // for the record
+	needs string // why a field is withheld from whoever has none of them
 }
 
 type field struct {
@@ -253,7 +255,7 @@ func (b *builder) vocabulary() {
 		if u.Assurance < countersign.AssuranceAutomated || u.Assurance > countersign.AssuranceVerified {
 			b.bad("purpose %q does not say how well the official must be known", u.Code)
 		}
-		v := &purpose{Purpose: *u, kinds: k, cells: map[countersign.CategoryCode]*cell{}}
+		v := &purpose{Purpose: *u, ref: "purpose " + string(u.Code), kinds: k, cells: map[countersign.CategoryCode]*cell{}}
 		v.budgets = b.p.budgetsOf(v)
 		b.p.purposes[u.Code] = v
 	}
@@ -281,7 +283,7 @@ func (b *builder) matrix() {
 			b.bad("cell %s: class %s does not accept %s", ref, k.class, kindsOf(c.Mandates...)&^k.floor)
 		}
 		allowed := kindsOf(c.Mandates...) & k.floor & u.kinds
-		u.cells[c.Category] = &cell{allowed, "cell " + ref + " (" + string(k.class) + "): " + allowed.String()}
+		u.cells[c.Category] = &cell{allowed, "cell " + ref + " (" + string(k.class) + "): " + allowed.String(), "its category needs " + allowed.String()}
 	}
 }
 

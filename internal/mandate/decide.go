@@ -170,7 +170,7 @@ func (s *scheme) canonical(value string) bool {
 
 // conditions checks what the purpose asks of the question beside the matrix.
 func (u *purpose) conditions(q *Question, d *Decision) {
-	ref := "purpose " + string(u.Code)
+	ref := u.ref
 	if u.Case && strings.TrimSpace(string(q.Case)) == "" {
 		d.refuse(countersign.CodeNoMandate, ref, "the purpose "+string(u.Code)+" needs a case number in X-Road-Issue")
 	}

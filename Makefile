@@ -93,6 +93,11 @@ bench: build ## compare a gateway pair with a bare two-hop mutual-TLS chain (BEN
 	@$(NEED) wrk=wrk
 	$(GO) run ./bench run -binary $(BINARY) $(BENCH_FLAGS)
 
+.PHONY: bench-ledger
+bench-ledger: ## measure the ledger: appends, a million records, proofs, the end of records; see docs/design/ledger.md (BENCH_FLAGS=-short for a tenth)
+	$(GO) test -run '^$$' -bench '^Benchmark(Durable|BytesOfAnExchange)' -benchtime 3000x -timeout 30m $(BENCH_FLAGS) ./internal/ledger
+	$(GO) test -run '^$$' -bench '^BenchmarkMillion' -benchtime 100x -timeout 30m $(BENCH_FLAGS) ./internal/ledger
+
 # SOAK_KILLS is how often gateways under load, and then a log by itself, are killed at random instants; the tests do it a few times.
 SOAK_KILLS ?= 1000
 .PHONY: soak

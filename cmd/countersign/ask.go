@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,21 +18,22 @@ import (
 )
 
 type askCmd struct {
-	Gateway   string `required:"" help:"Address of one's own gateway, for instance http://127.0.0.1:8080." placeholder:"URL"`
-	Client    string `required:"" help:"The asking subsystem: INSTANCE/CLASS/MEMBER/SUBSYSTEM." placeholder:"ID"`
-	Service   string `required:"" help:"The service: INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE." placeholder:"ID"`
-	Path      string `help:"Path behind the service, with the person in it: /1ABC23D." placeholder:"P"`
-	Purpose   string `help:"Purpose code of the directory. Without purpose and basis a standing declaration must speak for the client." placeholder:"C"`
-	Basis     string `help:"Legal basis code of the directory." placeholder:"C"`
-	Case      string `help:"Case number, where the purpose asks for one (X-Road-Issue)." placeholder:"CASE"`
-	Official  string `help:"File that names the official who asks, or holds their OpenID Connect token." type:"existingfile" placeholder:"FILE"`
-	Mandate   string `help:"File with the warrant, consent or other mandate." type:"existingfile" placeholder:"FILE"`
-	Behalf    string `help:"On whose behalf: [CLASS/]CODE (X-Road-Represented-Party)." placeholder:"ID"`
-	TokenFile string `help:"File with the token by which the gateway knows this client." env:"COUNTERSIGN_TOKEN_FILE" type:"existingfile" placeholder:"FILE"`
-	Method    string `default:"GET" help:"HTTP method."`
-	Data      string `help:"File with the request's body, JSON." type:"existingfile" placeholder:"FILE"`
-	Receipt   string `help:"Where to write the receipt; it waits up to a minute for the witnesses." placeholder:"OUT"`
-	JSON      bool   `help:"Print status, headers and body as one JSON object."`
+	Gateway   string        `required:"" help:"Address of one's own gateway, for instance http://127.0.0.1:8080." placeholder:"URL"`
+	Client    string        `required:"" help:"The asking subsystem: INSTANCE/CLASS/MEMBER/SUBSYSTEM." placeholder:"ID"`
+	Service   string        `required:"" help:"The service: INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE." placeholder:"ID"`
+	Path      string        `help:"Path behind the service, with the person in it: /1ABC23D." placeholder:"P"`
+	Purpose   string        `help:"Purpose code of the directory. Without purpose and basis a standing declaration must speak for the client." placeholder:"C"`
+	Basis     string        `help:"Legal basis code of the directory." placeholder:"C"`
+	Case      string        `help:"Case number, where the purpose asks for one (X-Road-Issue)." placeholder:"CASE"`
+	Official  string        `help:"File that names the official who asks, or holds their OpenID Connect token." type:"existingfile" placeholder:"FILE"`
+	Mandate   string        `help:"File with the warrant, consent or other mandate." type:"existingfile" placeholder:"FILE"`
+	Behalf    string        `help:"On whose behalf: [CLASS/]CODE (X-Road-Represented-Party)." placeholder:"ID"`
+	TokenFile string        `help:"File with the token by which the gateway knows this client." env:"COUNTERSIGN_TOKEN_FILE" type:"existingfile" placeholder:"FILE"`
+	Method    string        `default:"GET" help:"HTTP method."`
+	Data      string        `help:"File with the request's body, JSON." type:"existingfile" placeholder:"FILE"`
+	Receipt   string        `help:"Where to write the receipt; it waits for the witnesses." placeholder:"OUT"`
+	Within    time.Duration `help:"How long the receipt waits for them: 60s if not given. Without their proof it is the promise alone, which holds too."`
+	JSON      bool          `help:"Print status, headers and body as one JSON object."`
 }
 
 // Run asks once and prints the answer. Exit status: 0 for an answer, 1 for a refusal.
@@ -137,13 +139,13 @@ func (a *askCmd) print(s streams, res *http.Response) error {
 	return json.NewEncoder(s.out).Encode(out)
 }
 
-// saveReceipt fetches the full receipt from the gateway, again and again for up to a minute until the witnesses have cosigned it.
+// saveReceipt fetches the full receipt from the gateway, again and again until the witnesses have cosigned it, or its time is over.
 func (a *askCmd) saveReceipt(ctx context.Context, client *http.Client, res *http.Response) error {
 	id := res.Header.Get(xroad.HeaderRequestID)
 	if id == "" || res.Header.Get(exchange.HeaderReceipt) == "" && res.Header.Get(exchange.HeaderStatus) == "" {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the answer carries no receipt, so none is written")
 	}
-	ctx, cancel := context.WithTimeout(ctx, countersign.CosigningDeadline)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Within, countersign.CosigningDeadline))
 	defer cancel()
 	var last []byte
 	for {

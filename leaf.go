@@ -21,11 +21,12 @@ const (
 	LeafCase        LeafKind = 10 // a person's objection, correction or appeal took a step
 	LeafReport      LeafKind = 11 // a report or privacy-noised figures were published
 	LeafView        LeafKind = 12 // records were read through a portal: a person's own view of them is a record too
+	LeafDecision    LeafKind = 13 // a member decided about a person on the answer of an exchange
 )
 
 // String is the kind's word.
 func (k LeafKind) String() string {
-	return word(int(k), "unknown", "exchange", "sealed", "release", "completion", "directory", "destruction", "inception", "coarse", "mandate", "case", "report", "view")
+	return word(int(k), "unknown", "exchange", "sealed", "release", "completion", "directory", "destruction", "inception", "coarse", "mandate", "case", "report", "view", "decision")
 }
 
 // MarshalText writes the word.
@@ -33,7 +34,7 @@ func (k LeafKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil
 
 // UnmarshalText reads the word.
 func (k *LeafKind) UnmarshalText(b []byte) error {
-	for v := LeafExchange; v <= LeafView; v++ {
+	for v := LeafExchange; v <= LeafDecision; v++ {
 		if v.String() == string(b) {
 			*k = v
 			return nil

@@ -53,6 +53,10 @@ func (c *Consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.declare(w, r)
 		return
 	}
+	if r.URL.Path == PathDecisions {
+		c.decide(w, r)
+		return
+	}
 	if id, ok := strings.CutPrefix(r.URL.Path, "/countersign/receipts/"); ok {
 		c.receipt(w, r, id)
 		return

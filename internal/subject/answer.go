@@ -76,6 +76,7 @@ type Entry struct {
 	Notice    countersign.Millis `json:"notice,omitempty"`    // a court had delayed this entry until then
 	Destroyed bool               `json:"destroyed,omitempty"` // the record's time ended and its key is no more: the leaf is all that is left
 	Document  []byte             `json:"document,omitempty"`  // of kinds other than exchanges: what the leaf's commitment stands for
+	Decisions []DecisionEntry    `json:"decisions,omitempty"` // of the asking side's entry: what was decided on its answer
 }
 
 // problem is an error's body between gateway and portal.

@@ -216,6 +216,7 @@ func (d *Desk) history(ctx context.Context, a *asked, out *Answer) error {
 	limit = min(limit, PageLimit)
 	tags := d.o.Log.TagsOf(a.person)
 	page := ledger.Page{Before: a.query.Before, Limit: limit + 1}
+	var stored []*ledger.Stored
 	for {
 		found, err := d.o.Log.History(ctx, tags, page)
 		if err != nil {
@@ -234,13 +235,16 @@ func (d *Desk) history(ctx context.Context, a *asked, out *Answer) error {
 				out.More = true
 				break
 			}
-			out.Entries = append(out.Entries, entryOf(s))
+			out.Entries, stored = append(out.Entries, entryOf(s)), append(stored, s)
 		}
 		if out.More || len(found) < min(page.Limit, ledger.MaxPage) {
 			break
 		}
 	}
 	out.Count = len(out.Entries)
+	if err := d.decisions(ctx, out, stored); err != nil {
+		return err
+	}
 	var err error
 	out.Destroyed, err = d.destroyed(ctx)
 	return err

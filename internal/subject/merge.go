@@ -87,6 +87,9 @@ type Use struct {
 	Delayed     bool // a court had delayed its notice
 	ByProduct   bool // the question was about somebody else: the person was in the answer
 	Pending     bool // so young that the other side may be about to record it
+
+	Decisions []countersign.Decision // of the agency that asked, resting on this
+	Undecided bool                   // a machine asked, and no decision that names a human rests on it
 }
 
 // merger puts the records of all gateways together.
@@ -219,6 +222,10 @@ func (m *merger) judge(u *Use, answered map[countersign.MemberID]bool) {
 	}
 	u.Categories = m.known.categories(st)
 	u.ByProduct = u.Consumer == nil && byProduct(st)
+	if u.Consumer != nil {
+		u.Decisions = openDecisions(&u.Consumer.Entry, u.Consumer.Statement)
+	}
+	u.Undecided = m.undecided(u)
 	young := m.now.Sub(u.Time) < grace
 	switch {
 	case u.Provider == nil && u.Consumer.Leaf.Outcome == countersign.OutcomeReceived && answered[st.Service.MemberID]:

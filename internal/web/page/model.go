@@ -121,6 +121,7 @@ const (
 	NoticeNotAccepted Notice = "not-accepted" // the asking gateway dropped the answer
 	NoticeProof       Notice = "proof"        // the proof does not hold
 	NoticeCase        Notice = "case"         // the person has a case on it
+	NoticeUndecided   Notice = "undecided"    // a machine asked, and no decision that names a human rests on it
 )
 
 // Entry is one exchange about the person as the timeline shows it.
@@ -310,6 +311,7 @@ type Following struct {
 	Kind   FollowingKind
 	Handle Handle // of the entry or case that it leads to; empty when none
 	Text   string // a free sentence of the agency or body, shown as a quotation
+	By     string // the official who answers for a decision, with their role; a dash where none is named
 }
 
 // FollowingKind says what followed.
@@ -320,6 +322,7 @@ const (
 	FollowingReceived    FollowingKind = "received"     // the asker's gateway has handed the answer over
 	FollowingNotAccepted FollowingKind = "not-accepted" // it dropped the answer
 	FollowingDecision    FollowingKind = "decision"     // an adverse decision cited this record
+	FollowingFavour      FollowingKind = "favour"       // a favourable one did
 	FollowingNotified    FollowingKind = "notified"     // the person was sent a notice
 	FollowingOpened      FollowingKind = "opened"       // a court's delay ended
 	FollowingReviewed    FollowingKind = "reviewed"

@@ -69,6 +69,8 @@ type apiUse struct {
 	Delayed     bool                       `json:"delayed,omitempty"`
 	ByProduct   bool                       `json:"byProduct,omitempty"`
 	Pending     bool                       `json:"pending,omitempty"`
+	Decisions   []countersign.Decision     `json:"decisions,omitempty"`
+	Undecided   bool                       `json:"undecided,omitempty"` // a machine asked, and no decision that names a human rests on it
 	Provider    *apiSide                   `json:"provider,omitempty"`
 	Consumer    *apiSide                   `json:"consumer,omitempty"`
 }
@@ -155,7 +157,7 @@ func (s *Server) apiQuery(r *http.Request, one *session) (q subject.HistoryQuery
 func apiUseOf(one *session, n *names, u *subject.Use) apiUse {
 	a := apiUse{
 		Handle: useHandle(one, u), Kind: u.Kind, Time: u.Time, Statement: u.Statement, Categories: u.Categories, Differences: u.Differences,
-		Delayed: u.Delayed, ByProduct: u.ByProduct, Pending: u.Pending, Self: u.Kind == countersign.LeafView || ownRequest(u),
+		Delayed: u.Delayed, ByProduct: u.ByProduct, Pending: u.Pending, Decisions: u.Decisions, Undecided: u.Undecided, Self: u.Kind == countersign.LeafView || ownRequest(u),
 		Provider: apiSideOf(one, u.Provider), Consumer: apiSideOf(one, u.Consumer),
 	}
 	if st := u.Statement; st != nil {

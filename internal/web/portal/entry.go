@@ -74,6 +74,17 @@ func following(u *subject.Use) (out []page.Following) {
 			out = append(out, page.Following{When: c.Entry.Time.Time(), Kind: page.FollowingNotAccepted})
 		}
 	}
+	for _, d := range u.Decisions {
+		by := d.Official + ", " + d.Role
+		if d.Official == "" {
+			by = "—"
+		}
+		kind := page.FollowingFavour
+		if d.Effect == countersign.EffectAdverse {
+			kind = page.FollowingDecision
+		}
+		out = append(out, page.Following{When: d.At.Time(), Kind: kind, Text: d.Text, By: by})
+	}
 	for _, h := range []*subject.Held{u.Provider, u.Consumer} {
 		if h != nil && h.Entry.Notice > 0 {
 			out = append(out, page.Following{When: h.Entry.Notice.Time(), Kind: page.FollowingOpened})

@@ -293,6 +293,9 @@ func notices(u *subject.Use) (out []page.Notice) {
 	if u.ByProduct {
 		out = append(out, page.NoticeRelated)
 	}
+	if u.Undecided {
+		out = append(out, page.NoticeUndecided)
+	}
 	if slices.Contains(u.Differences, subject.DifferenceNotAccepted) {
 		out = append(out, page.NoticeNotAccepted)
 	}

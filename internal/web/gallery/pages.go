@@ -175,6 +175,7 @@ func consentPages() []Page {
 		show("consent-sign", "a consent word for word, before the login for it", page.ConsentSignPage, speaker.consentSign).with(at),
 		show("consent-stopped", "a login that was not for it", page.ConsentPage, view(page.ConsentPending, nothing)).with(flashed(page.FlashConsentStopped)),
 		show("consent-given", "a consent that holds, with its use", page.ConsentPage, view(page.ConsentGiven, func(s speaker, v *page.ConsentView) { v.Entries = []page.Entry{s.consentUse()} })).with(at),
+		show("consent-partial", "a consent, with members that are slow or dead", page.ConsentPage, view(page.ConsentGiven, func(s speaker, v *page.ConsentView) { v.Sources = s.sources(true) })).with(at),
 		show("consent-ended", "withdrawn", page.ConsentPage, view(page.ConsentWithdrawn, nothing)).with(at),
 	}
 }

@@ -11,6 +11,7 @@ type Consents struct {
 	Pending []Consent
 	Given   []Consent
 	Ended   []Consent
+	Sources []Source // of the uses that are counted
 }
 
 // Consent is the person's word that one agency may get listed fields for one purpose.
@@ -54,7 +55,8 @@ const (
 type ConsentView struct {
 	Consent Consent
 	Entries []Entry // that used it
-	MaySign bool    // the way by which the person logged in can give consents
+	Sources []Source
+	MaySign bool // the way by which the person logged in can give consents
 	Errors  FieldErrors
 }
 

@@ -94,11 +94,11 @@ func (s *Server) consentList(w http.ResponseWriter, r *http.Request, one *sessio
 	if err != nil {
 		return err
 	}
-	uses, err := s.usesUnder(r.Context(), one, items)
+	uses, sources, err := s.usesUnder(r.Context(), one, n, items)
 	if err != nil {
 		return err
 	}
-	var v page.Consents
+	v := page.Consents{Sources: sources}
 	for i := range items {
 		c := consentOf(one, n, &items[i], s.o.Clock.Now())
 		c.Uses = len(uses[items[i].Digest])
@@ -123,8 +123,8 @@ func (s *Server) names(r *http.Request) (*names, error) {
 	return &names{doc: doc, lang: s.language(r)}, nil
 }
 
-// usesUnder looks the uses under consents up in the person's history: live, as everything that is shown of it.
-func (s *Server) usesUnder(ctx context.Context, one *session, items []exchange.ConsentItem) (map[countersign.Digest][]*subject.Use, error) {
+// usesUnder looks the uses under consents up in the person's history: live, as everything that is shown of it, and with the members named that did not answer.
+func (s *Server) usesUnder(ctx context.Context, one *session, n *names, items []exchange.ConsentItem) (map[countersign.Digest][]*subject.Use, []page.Source, error) {
 	uses := map[countersign.Digest][]*subject.Use{}
 	var since time.Time
 	for i := range items {
@@ -137,9 +137,11 @@ func (s *Server) usesUnder(ctx context.Context, one *session, items []exchange.C
 		}
 	}
 	if len(uses) == 0 {
-		return uses, nil
+		return uses, nil, nil
 	}
+	var sources []page.Source
 	err := s.o.Subject.Walk(ctx, one.person, subject.HistoryQuery{Since: since}, func(h *subject.History) bool {
+		sources = sourcesOf(n, h)
 		for _, u := range h.Uses {
 			if u.Statement == nil || u.Statement.Outcome != countersign.OutcomeReleased {
 				continue
@@ -150,7 +152,7 @@ func (s *Server) usesUnder(ctx context.Context, one *session, items []exchange.C
 		}
 		return true
 	})
-	return uses, err
+	return uses, sources, err
 }
 
 // consentOf says an application or a consent in the words of the directory.
@@ -199,11 +201,11 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, one *sess
 	if err != nil {
 		return err
 	}
-	uses, err := s.usesUnder(r.Context(), one, []exchange.ConsentItem{*item})
+	uses, sources, err := s.usesUnder(r.Context(), one, n, []exchange.ConsentItem{*item})
 	if err != nil {
 		return err
 	}
-	v := page.ConsentView{Consent: consentOf(one, n, item, s.o.Clock.Now()), Errors: wrong, MaySign: one.issuer.Consents != ""}
+	v := page.ConsentView{Consent: consentOf(one, n, item, s.o.Clock.Now()), Errors: wrong, MaySign: one.issuer.Consents != "", Sources: sources}
 	for _, u := range uses[item.Digest] {
 		v.Entries = append(v.Entries, entryOf(one, n, u))
 	}

@@ -21,7 +21,7 @@ func (s *Server) yearOf(w http.ResponseWriter, r *http.Request, one *session) er
 	return s.showYear(w, r, one, year)
 }
 
-// showYear counts a year's uses, live. The person's own views are not uses.
+// showYear counts a year's uses, live. The person's own views and requests are not uses.
 func (s *Server) showYear(w http.ResponseWriter, r *http.Request, one *session, year int) error {
 	doc, err := s.o.Directory()
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *Server) showYear(w http.ResponseWriter, r *http.Request, one *session, 
 	err = s.o.Subject.Walk(r.Context(), one.person, q, func(h *subject.History) bool {
 		v.Sources = sourcesOf(n, h)
 		for _, u := range h.Uses {
-			if u.Statement == nil || u.Kind == countersign.LeafView {
+			if u.Statement == nil || u.Kind == countersign.LeafView || ownRequest(u) {
 				continue
 			}
 			month := int(u.Time.In(s.o.Place).Month()) - 1

@@ -334,6 +334,20 @@ func (h *hands) Decide(ctx context.Context, file, decision, official, role, text
 	}
 }
 
+// Adjudge implements scenario.Hands.
+func (h *hands) Adjudge(_ context.Context, agency, pin, effect, official, role, text string, exchanges []string) error {
+	reasons, err := h.paper("reasons.txt", text)
+	if err != nil {
+		return err
+	}
+	m := h.Members[agency]
+	_, err = h.command(append([]string{
+		"decision", "--gateway", m.Client, "--token-file", m.TokenFile, "--client", law.Client(agency).String(), "--subject", "pin:" + pin, "--effect", effect,
+		"--official", official, "--role", role, "--text", reasons,
+	}, exchanges...)...)
+	return err
+}
+
 // Until implements scenario.Hands.
 func (h *hands) Until(ctx context.Context, day int) error {
 	passed, err := letTimePass(h.began.Add(time.Duration(day) * 24 * time.Hour))

@@ -33,6 +33,8 @@ type Hands interface {
 	// Answer is the agency's word in a case, Decide the independent body's.
 	Answer(ctx context.Context, agency, file, answer, official, role, text string) error
 	Decide(ctx context.Context, file, decision, official, role, text string) error
+	// Adjudge puts on an agency's record what it decided about a person, on the answers of which exchanges.
+	Adjudge(ctx context.Context, agency, pin, effect, official, role, text string, exchanges []string) error
 	// Until lets time go by until so many days of the year have passed. On real time it does nothing.
 	Until(ctx context.Context, day int) error
 }
@@ -61,6 +63,7 @@ type Family struct {
 	Past Past
 
 	client *http.Client
+	heard  []string // exchanges of the questions that were put last
 }
 
 // Past is how far a family's year has come.
@@ -134,6 +137,7 @@ func (f *Family) about(person country.PIN, from, of, code, purpose, official str
 
 // ask puts questions in their order; the first that is not answered as it must be is an error.
 func (f *Family) ask(ctx context.Context, all ...question) (last string, err error) {
+	f.heard = nil
 	for i := range all {
 		q := &all[i]
 		got, err := q.ask(ctx, f.client, f.Sites[q.from])
@@ -144,6 +148,7 @@ func (f *Family) ask(ctx context.Context, all ...question) (last string, err err
 			return "", fmt.Errorf("%s: %s", q.what, why)
 		}
 		last = got.Exchange
+		f.heard = append(f.heard, last)
 	}
 	return last, nil
 }
@@ -172,8 +177,10 @@ func (f *Family) applies(ctx context.Context) error {
 	} {
 		all = append(all, f.about(c.Mother.PIN, law.SOC, a.of, a.code, "benefit-decision", "caseworker-12").filed(string(c.Mother.Case)))
 	}
-	_, err := f.ask(ctx, all...)
-	return err
+	if _, err := f.ask(ctx, all...); err != nil {
+		return err
+	}
+	return f.Hands.Adjudge(ctx, law.SOC, string(c.Mother.PIN), "favourable", "Rena Tural", "caseworker", "The allowance is paid from the month in which you applied.", f.heard)
 }
 
 func (f *Family) housing(ctx context.Context) error {

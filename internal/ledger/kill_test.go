@@ -26,8 +26,12 @@ import (
 const childDir = "COUNTERSIGN_TEST_LEDGER_CHILD"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
+	for variable, run := range map[string]func(string) error{childDir: child, diskChild: fullDisk} {
+		dir := os.Getenv(variable)
+		if dir == "" {
+			continue
+		}
+		if err := run(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -47,34 +51,11 @@ func TestMain(m *testing.M) {
 // "intend EXCHANGE".
 func child(dir string) error {
 	ctx := context.Background()
-	key, err := keys.Load(filepath.Join(dir, "log.key"))
+	l, m, err := openChild(dir)
 	if err != nil {
 		return err
 	}
-	text, err := keys.LoadSecret(filepath.Join(dir, "tags"))
-	if err != nil {
-		return err
-	}
-	tags, err := ledger.ParseTagKeys(text)
-	if err != nil {
-		return err
-	}
-	s, err := store.OpenSQLite(ctx, filepath.Join(dir, "log.db"), store.Options{})
-	if err != nil {
-		return err
-	}
-	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond,
-		CommitWindow: 300 * time.Microsecond, SignWindow: 300 * time.Microsecond})
-	if err != nil {
-		return err
-	}
-	m := &member{clock: &settable{now: time.Now()}}
-	var mu sync.Mutex
-	tell := func(format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
-	}
+	tell := tellLine
 	errs := make(chan error)
 	for w := range 6 {
 		go func() {
@@ -106,9 +87,42 @@ func child(dir string) error {
 	return <-errs
 }
 
-// A process that is killed at any instant loses nothing that it was told is safe.
-func TestKilledAtAnyInstant(t *testing.T) {
-	m := begin(t)
+// openChild opens the log that prepareChild has left in a folder.
+func openChild(dir string) (*ledger.Log, *member, error) {
+	ctx := context.Background()
+	key, err := keys.Load(filepath.Join(dir, "log.key"))
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := keys.LoadSecret(filepath.Join(dir, "tags"))
+	if err != nil {
+		return nil, nil, err
+	}
+	tags, err := ledger.ParseTagKeys(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.OpenSQLite(ctx, filepath.Join(dir, "log.db"), store.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond,
+		CommitWindow: 300 * time.Microsecond, SignWindow: 300 * time.Microsecond})
+	return l, &member{clock: &settable{now: time.Now()}}, err
+}
+
+var telling sync.Mutex
+
+// tellLine tells the parent something, whole.
+func tellLine(format string, args ...any) {
+	telling.Lock()
+	defer telling.Unlock()
+	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
+}
+
+// prepareChild leaves a member's keys where a child finds them, and its store to the child.
+func prepareChild(t *testing.T, m *member) {
+	t.Helper()
 	m.shut()
 	if err := keys.Save(filepath.Join(m.dir, "log.key"), m.key); err != nil {
 		t.Fatal(err)
@@ -116,6 +130,43 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	if err := keys.SaveSecret(filepath.Join(m.dir, "tags"), ledger.FormatTagKeys(m.tags)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// runChild runs a child of this test to its end, and gives what it told.
+func runChild(t *testing.T, m *member, mode string) []string {
+	t.Helper()
+	prepareChild(t, m)
+	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // ourselves
+	cmd.Env = append(os.Environ(), mode+"="+m.dir)
+	var out, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s%s", err, out.String(), stderr.String())
+	}
+	m.clock.now = time.Now()
+	return strings.Split(strings.TrimSpace(out.String()), "\n")
+}
+
+// checkAppended finds every record that a child was told is safe.
+func checkAppended(t *testing.T, l *ledger.Log, told []string) {
+	t.Helper()
+	for _, line := range told {
+		var index uint64
+		var id string
+		if n, _ := fmt.Sscanf(line, "append %d %s", &index, &id); n != 2 {
+			continue
+		}
+		s, err := l.Leaf(t.Context(), index)
+		if err != nil || s.Exchange.String() != id || s.Record == nil {
+			t.Fatalf("leaf %d of %s is gone or another: %v", index, id, err)
+		}
+	}
+}
+
+// A process that is killed at any instant loses nothing that it was told is safe.
+func TestKilledAtAnyInstant(t *testing.T) {
+	m := begin(t)
+	prepareChild(t, m)
 	appended := map[uint64]countersign.ExchangeID{}
 	reserved, intended := map[countersign.ExchangeID]bool{}, map[countersign.ExchangeID]bool{}
 	for range kills(t) {

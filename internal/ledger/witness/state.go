@@ -41,29 +41,49 @@ func readState(path string) ([]byte, error) {
 	return text, nil
 }
 
-// writeState replaces a file: whole and durable, or not at all.
-func writeState(path string, text []byte) (err error) {
+// disk is how the state reaches the disk, a step each; others stand in its place in tests of disks that fail.
+type disk struct {
+	create func(path string) (*os.File, error)
+	write  func(*os.File, []byte) error
+	sync   func(*os.File) error
+	rename func(from, to string) error
+	settle func(folder string) error // makes a rename durable
+}
+
+var plainDisk = disk{
+	create: func(path string) (*os.File, error) {
+		return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the folder
+	},
+	write:  func(f *os.File, text []byte) error { _, err := f.Write(text); return err },
+	sync:   (*os.File).Sync,
+	rename: os.Rename,
+	settle: func(folder string) error {
+		d, err := os.Open(folder) //nolint:gosec // the operator names the folder
+		if err != nil {
+			return err
+		}
+		return errors.Join(d.Sync(), d.Close())
+	},
+}
+
+// replace replaces a file: whole and durable, or not at all. After an error the file is the old one or the new one, and who cares reads it again.
+func (d *disk) replace(path string, text []byte) error {
 	folder := filepath.Dir(path)
 	temporary := filepath.Join(folder, "."+filepath.Base(path)+"."+rand.Text())
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the folder
+	f, err := d.create(temporary)
 	if err != nil {
 		return fmt.Errorf("writing the witness's state: %w", err)
 	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
+	if err = d.write(f, text); err == nil {
+		err = d.sync(f)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temporary, path)
+		err = d.rename(temporary, path)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the witness's state: %w", errors.Join(err, ignoreMissing(os.Remove(temporary))))
 	}
-	d, err := os.Open(folder) //nolint:gosec // the operator names the folder
-	if err != nil {
-		return fmt.Errorf("writing the witness's state: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := d.settle(folder); err != nil {
 		return fmt.Errorf("writing the witness's state: %w", err)
 	}
 	return nil
@@ -82,7 +102,7 @@ func ignoreMissing(err error) error {
 // fails one of the consistency checks above (but MUST NOT cosign the checkpoint), as it might be proof of log misbehavior."
 func (w *Witness) evidence(origin countersign.LogOrigin, text []byte) {
 	w.cfg.Logger.Error("a log signed a checkpoint that contradicts what it had cosigned", slog.String("origin", string(origin)))
-	if err := writeState(filepath.Join(w.cfg.Dir, originHash(origin)+".evidence"), text); err != nil {
+	if err := w.disk.replace(filepath.Join(w.cfg.Dir, originHash(origin)+".evidence"), text); err != nil {
 		w.cfg.Logger.Error("keeping evidence", slog.Any("error", err))
 	}
 }

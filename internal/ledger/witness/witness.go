@@ -65,6 +65,7 @@ type Witness struct {
 	signer  *cosigner
 	metrics *Metrics
 	lock    *lockfile.Lock
+	disk    disk
 	started time.Time
 
 	mu   sync.Mutex
@@ -105,7 +106,7 @@ func Open(cfg Config) (*Witness, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	w := &Witness{cfg: cfg, vkey: vkey, signer: &cosigner{Verifier: v, key: cfg.Key, clock: cfg.Clock}, metrics: newMetrics(),
-		started: cfg.Clock.Now(), logs: map[countersign.LogOrigin]*state{}}
+		disk: plainDisk, started: cfg.Clock.Now(), logs: map[countersign.LogOrigin]*state{}}
 	w.lock, err = lockState(cfg.Dir)
 	return w, err
 }
@@ -360,7 +361,8 @@ func (w *Witness) cosign(origin countersign.LogOrigin, st *state, cp *log.Checkp
 	if err != nil {
 		return nil, fmt.Errorf("cosigning: %w", err)
 	}
-	if err := writeState(w.statePath(origin), both); err != nil {
+	if err := w.disk.replace(w.statePath(origin), both); err != nil {
+		st.loaded = false // it may be there all the same: it is read before the next submission is judged
 		return nil, countersign.RefuseBecause(countersign.CodeStore, err, "the witness cannot keep its state: it cosigns nothing")
 	}
 	st.size, st.root, st.note, st.at = cp.Size, cp.Hash, both, w.cfg.Clock.Now()

@@ -85,18 +85,28 @@ func (s *story) letters() ([]mail.Letter, error) {
 	return out, json.Unmarshal(text, &out)
 }
 
-// cmdLetters: "letters N": waits until the mail server has exactly so many letters, a minute at most, and prints the newest as it was sent. "! letters N" expects that there are
-// fewer now.
+// cmdLetters: "letters N [step=20m]": waits until the mail server has exactly so many letters, a minute at most, and prints the newest as it was sent; with a step, simulated time
+// goes on by that each two seconds, in which the directory is signed anew. "! letters N" expects that there are fewer now.
 func cmdLetters(ts *testscript.TestScript, neg bool, args []string) {
 	s := storyOf(ts)
-	if len(args) != 1 || s.d == nil || s.d.Mail == nil {
-		ts.Fatalf("usage: letters N, in a federation with POR")
+	if len(args) < 1 || len(args) > 2 || s.d == nil || s.d.Mail == nil {
+		ts.Fatalf("usage: letters N [step=DURATION], in a federation with POR")
 	}
+	step := ""
+	if len(args) == 2 {
+		step = strings.TrimPrefix(args[1], "step=")
+	}
+	moved := time.Now()
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	var all []mail.Letter
 	look := func() error {
 		if all, err = s.letters(); err == nil && len(all) < n {
+			if step != "" && time.Since(moved) > 2*time.Second {
+				moved = time.Now()
+				_, err := s.simulate(context.Background(), "clock", "advance", step)
+				ts.Check(err)
+			}
 			return fmt.Errorf("the mail server has %d letters", len(all))
 		}
 		return err

@@ -380,11 +380,17 @@ func TestOneSideIsEnough(t *testing.T) {
 	if n := w.tray.of(notice.Something); n != 1 {
 		t.Fatalf("with one gateway down: %d letters", n)
 	}
+	asked := len(w.country.asked)
+	w.clock.add(time.Hour)
+	w.round()
 	w.country.dead[pop.String()] = false
-	w.clock.add(24 * time.Hour)
+	w.clock.add(time.Hour)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 2 {
 		t.Errorf("what the gateway had to say since is lost: %d letters", n)
+	}
+	if slices.ContainsFunc(w.country.asked[asked:], func(q string) bool { return strings.HasPrefix(q, "MUN") }) {
+		t.Errorf("a gateway that had answered is asked again before the next day: %v", w.country.asked[asked:])
 	}
 	w.clock.add(24 * time.Hour)
 	w.round()

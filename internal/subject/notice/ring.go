@@ -3,6 +3,7 @@ package notice
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type round struct {
 type inquiry struct {
 	person  PersonID
 	class   subject.NewsClass
+	daily   bool // at the daily moment, or after it where the gateway did not answer then
 	gateway subject.GatewayRef
 	ask     subject.NewsAsk
 	answer  subject.News
@@ -113,8 +115,9 @@ func (r *round) page(ctx context.Context, rows []Row) error {
 			digests[row.ID] = true
 		}
 		for _, g := range r.gateways {
-			for _, class := range r.classes(t, g.String(), digests[row.ID]) {
-				q := &inquiry{person: row.ID, class: class, gateway: g, ask: t.Permission.Ask(t.asked(class, g.String()), class)}
+			daily := digests[row.ID] || slices.Contains(t.Lacking, g.String()) && !t.Again.Time().After(now)
+			for _, class := range r.classes(t, g.String(), daily) {
+				q := &inquiry{person: row.ID, class: class, daily: daily, gateway: g, ask: t.Permission.Ask(t.asked(class, g.String()), class)}
 				byGateway[g.String()] = append(byGateway[g.String()], q)
 			}
 		}
@@ -217,23 +220,33 @@ func (s *Service) note(ctx context.Context, id PersonID, list []*inquiry, digest
 			}
 		}
 		refused, told := 0, 0
+		var lacking []string
+		again := false
 		for _, q := range list {
 			switch {
 			case q.failed != nil:
-				if countersign.CodeOf(q.failed) == countersign.CodeUnauthenticated {
+				switch key := q.gateway.String(); {
+				case countersign.CodeOf(q.failed) == countersign.CodeUnauthenticated:
 					refused++
+				case q.daily && !slices.Contains(lacking, key):
+					lacking = append(lacking, key)
 				}
+				again = again || q.daily
 				continue
-			case q.answer.New && q.class == subject.NewsSingle && t.Frequency == Now && !digest:
+			case q.answer.New && q.class == subject.NewsSingle && t.Frequency == Now && !q.daily:
 				ring(now.Add(random(s.o.Delay)))
 			case q.answer.New: // an emergency, or the daily moment, which was drawn at random
 				ring(now)
 			}
 			told++
+			again = again || q.daily
 			t.noteAsked(q.class, q.gateway.String(), q.at)
 		}
 		if digest {
 			t.Digest = countersign.MillisOf(s.nextDigest(now))
+		}
+		if digest || again {
+			t.Lacking, t.Again = lacking, countersign.MillisOf(now.Add(askAgain+random(askAgain)))
 		}
 		if refused > 0 && told == 0 {
 			t.Stale = true // the issuer has other keys by now: a login makes a new permission
@@ -241,6 +254,9 @@ func (s *Service) note(ctx context.Context, id PersonID, list []*inquiry, digest
 		return s.ring(id, t, due, now)
 	})
 }
+
+// askAgain is how long a gateway is left alone that did not answer at the daily moment, and up to as long again at random.
+const askAgain = 30 * time.Minute
 
 // remindBefore is how long before its end somebody is reminded that a permission ends.
 const remindBefore = 14 * 24 * time.Hour

@@ -63,10 +63,12 @@ type Terms struct {
 	Frequency  Frequency                                           `json:"frequency"`
 	Contacts   []Contact                                           `json:"contacts"`
 	Permission *subject.Permission                                 `json:"permission,omitempty"`
-	Since      countersign.Millis                                  `json:"since"`           // when notices were wanted first: nothing older is new
-	Digest     countersign.Millis                                  `json:"digest"`          // when the next daily notice may leave
-	Asked      map[subject.NewsClass]map[string]countersign.Millis `json:"asked,omitempty"` // up to when each gateway has been asked; no word of what it answered
-	Stale      bool                                                `json:"stale,omitempty"` // gateways no longer take the permission
+	Since      countersign.Millis                                  `json:"since"`             // when notices were wanted first: nothing older is new
+	Digest     countersign.Millis                                  `json:"digest"`            // when the next daily notice may leave
+	Asked      map[subject.NewsClass]map[string]countersign.Millis `json:"asked,omitempty"`   // up to when each gateway has been asked; no word of what it answered
+	Lacking    []string                                            `json:"lacking,omitempty"` // gateways that did not answer at the daily moment
+	Again      countersign.Millis                                  `json:"again,omitempty"`   // when they are asked again
+	Stale      bool                                                `json:"stale,omitempty"`   // gateways no longer take the permission
 	Reminded   bool                                                `json:"reminded,omitempty"`
 	Codes      []countersign.Millis                                `json:"codes,omitempty"` // when confirmation codes were sent, of the last day
 }

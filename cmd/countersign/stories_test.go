@@ -138,6 +138,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"let":          cmdLet,
 		"volley":       cmdVolley,
 		"forge":        cmdForge,
+		"ports":        cmdPorts,
 		"raw":          cmdRaw,
 	})
 }

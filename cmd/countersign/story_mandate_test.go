@@ -121,6 +121,23 @@ func cmdVolley(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdPorts: "ports VAR…" sets each variable to an address on loopback that nobody uses.
+func cmdPorts(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: ports VAR…")
+	}
+	free, reserved, err := freeAddresses(len(args))
+	ts.Check(err)
+	for i, name := range args {
+		ts.Setenv(name, free[i])
+	}
+	ts.Defer(func() {
+		for _, l := range reserved {
+			_ = l.Release() // the story is over
+		}
+	})
+}
+
 // cmdForge: "forge VAR OLD key=FILE [from=DURATION] [court=DIR] [member=ID]" takes the warrant in $OLD, changes when it begins, signs it with the key in
 // the file and sets $VAR. With court, an insider with the court's own keys registers it too, in the log of the court, which must be halted; without, it
 // carries the registration of the old one.

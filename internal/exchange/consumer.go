@@ -138,6 +138,9 @@ func (c *Consumer) check(ctx context.Context, rules *rulebook, q *question) erro
 	if nobody != nil {
 		return nobody
 	}
+	if err := c.counts(rules.view, q.service); err != nil {
+		return err
+	}
 	return c.checkSelf(rules, q)
 }
 

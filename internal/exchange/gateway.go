@@ -170,6 +170,17 @@ func (g *Gateway) pseudonym(userID string, provider countersign.MemberID) string
 	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:10])
 }
 
+// counts refuses questions about people at every gateway of the member but the first that the directory lists. What is counted exactly (uses of a mandate,
+// people, polls, registers, emergencies) is counted in one store, and each gateway has its own: a second one would bring a second count (A25).
+func (g *Gateway) counts(view *federation.View, o *offered) error {
+	gws := view.Gateways(g.Member)
+	if !o.personal || len(gws) == 0 || gws[0].Name == g.Name {
+		return nil
+	}
+	return countersign.Refuse(countersign.CodeServiceDisabled,
+		"questions about people go through the member's gateway %s, which counts them: this one would count them a second time", gws[0].Name)
+}
+
 // now is the gateway's time.
 func (g *Gateway) now() time.Time { return g.Clock.Now() }
 

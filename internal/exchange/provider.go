@@ -211,6 +211,9 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 	}
 	err := q.findSubject(rules.view)
 	if err == nil {
+		err = p.counts(rules.view, q.service)
+	}
+	if err == nil {
 		err = p.verifyMandates(rules, q)
 	}
 	decision := rules.policy.Decide(q.asked(rules))

@@ -66,11 +66,14 @@ func (f *Finding) key() string {
 	if f.Index != nil {
 		index = fmt.Sprint(*f.Index)
 	}
-	hour := ""
+	hour, month := "", ""
 	if f.Hour != nil {
-		hour = f.Hour.String()
+		hour = f.Hour.UTC().Format(time.RFC3339)
 	}
-	return string(f.Kind) + " " + string(f.Log) + " " + index + " " + hour + " " + f.Month.String() + " " + f.Service + " " + f.Consumer + " " + string(f.Purpose) + " " + f.Commitment
+	if f.Month != 0 {
+		month = f.Month.String()
+	}
+	return string(f.Kind) + " " + string(f.Log) + " " + index + " " + hour + " " + month + " " + f.Service + " " + f.Consumer + " " + string(f.Purpose) + " " + f.Commitment
 }
 
 // about makes a finding about a leaf.

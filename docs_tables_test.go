@@ -61,7 +61,7 @@ func TestErrorsTable(t *testing.T) {
 
 // TestMetricsAreDocumented holds the operators' pages to the metrics that there are, and the other way round.
 func TestMetricsAreDocumented(t *testing.T) {
-	pages := page(t, "docs/operate/gateway.md") + page(t, "docs/operate/witness.md") + page(t, "docs/operate/monitor.md")
+	pages := page(t, "docs/operate/gateway.md") + page(t, "docs/operate/witness.md") + page(t, "docs/operate/monitor.md") + page(t, "docs/operate/portal.md")
 	told := map[string]bool{}
 	for _, m := range regexp.MustCompile("`(countersign_[a-z_]+)").FindAllStringSubmatch(pages, -1) {
 		told[m[1]] = true
@@ -73,6 +73,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		{"internal/ledger/metrics.go", `Name: "([a-z_]+)"`, "countersign_ledger_"},
 		{"internal/ledger/monitor/metrics.go", `gauge\("([a-z_]+)"`, "countersign_monitor_"},
 		{"internal/ledger/witness/handler.go", `Name: "([a-z_]+)"`, "countersign_witness_"},
+		{"internal/subject/notice/metrics.go", `Name: "(countersign_[a-z_]+)"`, ""},
 	} {
 		found := regexp.MustCompile(s.pattern).FindAllStringSubmatch(page(t, s.file), -1)
 		if len(found) == 0 {

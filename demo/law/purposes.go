@@ -80,8 +80,9 @@ func purposes() []countersign.Purpose {
 			"Cinayət işinin araşdırılması üçün", "To investigate a crime", "Чтобы расследовать преступление")))),
 		confirmed(CLN, "treatments", p("treatment", "health-act-26", asserted, 1825*day,
 			"Sizi müalicə etmək üçün", "To treat you", "Чтобы вас лечить")),
-		p("vital-interests", "health-act-30", asserted, 90*day,
-			"Həyatınız təhlükədə olduğu üçün", "Because a life was in danger", "Потому что жизнь была в опасности"),
+		// A life does not wait for a window to move on: emergencies have a quota and a review of their own.
+		linked(12, p("vital-interests", "health-act-30", asserted, 90*day,
+			"Həyatınız təhlükədə olduğu üçün", "Because a life was in danger", "Потому что жизнь была в опасности")),
 		p("driver-fitness", "data-act-8", asserted, 90*day,
 			"Razılığınızla: sürməyə yararlı olduğunuzu təsdiqləmək üçün", "With your consent: to confirm that you are fit to drive", "С вашего согласия: подтвердить, что вам можно водить"),
 		p("diploma-check", "data-act-8", asserted, 90*day,

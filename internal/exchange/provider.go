@@ -230,9 +230,15 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 			return
 		}
 		err = reserved
-		// A budget took the whole reservation back. The refusal is this question's answer for ever, also when the budget has room again.
-		if countersign.CodeOf(p.reserve(ctx, q, decision, err)) == countersign.CodeReplay {
+		// A budget took the whole reservation back. The refusal is this question's answer for ever, also when the budget has room again, and when whoever
+		// asked has left meanwhile.
+		switch again := p.reserve(context.WithoutCancel(ctx), q, decision, err); {
+		case countersign.CodeOf(again) == countersign.CodeReplay:
 			p.status(ctx, w, q)
+			return
+		case again != nil:
+			// Nothing can be reserved, and so nothing may be recorded: the same question could be answered later beside its own refusal.
+			p.unreserved(ctx, w, q, err)
 			return
 		}
 	}
@@ -241,6 +247,13 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 		return
 	}
 	p.ask(ctx, w, rules, q, decision)
+}
+
+// unreserved refuses a question that could not even be reserved, without a record. The consumer closes its intent by itself.
+func (p *Provider) unreserved(ctx context.Context, w http.ResponseWriter, q *question, err error) {
+	id := q.id.String()
+	p.logFailure(ctx, "question not taken", id, err)
+	p.writeRefusal(w, err, id, xroad.NewFault(xroad.ServerProxy, p.Style, err, id).Status)
 }
 
 // reserve makes the exchange id this question's for ever, and counts its budgets, in one transaction. A question that is refused anyway is

@@ -35,6 +35,7 @@ func TestDestructionVectors(t *testing.T) {
 		{"a month in which nothing was due", Destruction{Month: month}},
 		{"an open case keeps two records", Destruction{Month: month, Records: 40, First: 9, Last: 77, Kept: 2}},
 		{"an open case keeps all that were due", Destruction{Month: month, Kept: 1}},
+		{"a deletion receipt", Destruction{Month: month, Consumer: "DEMO/GOV/1002/fund", Purpose: "benefit-decision", Records: 12, Kept: 1}},
 		{"the largest numbers", Destruction{Month: month, Records: 1 << 62, First: 1, Last: 1 << 62, Kept: 1<<32 - 1}},
 	} {
 		l := c.d.Leaf(hour)
@@ -53,6 +54,12 @@ func TestDestructionVectors(t *testing.T) {
 		{"no records, but a place", func(l *Leaf) { *l = *(&Destruction{Month: month, Last: 4}).Leaf(hour) }},
 		{"before the month is over", func(l *Leaf) { l.Hour = hour - 1 }},
 		{"a service", func(l *Leaf) { l.Service = "DEMO/GOV/1001/people/person" }},
+		{"a receipt without its purpose", func(l *Leaf) { l.Side, l.Consumer = SideConsumer, "DEMO/GOV/1002/fund" }},
+		{"a receipt with a place in the log", func(l *Leaf) { l.Side, l.Consumer, l.Purpose = SideConsumer, "DEMO/GOV/1002/fund", "benefit-decision" }},
+		{"a receipt before the month is over", func(l *Leaf) {
+			*l = *(&Destruction{Month: month, Consumer: "DEMO/GOV/1002/fund", Purpose: "benefit-decision"}).Leaf(hour - 1)
+		}},
+		{"the provider's side", func(l *Leaf) { l.Side = SideProvider }},
 		{"a consumer", func(l *Leaf) { l.Consumer = "DEMO/GOV/1002/fund" }},
 		{"a side", func(l *Leaf) { l.Side = SideConsumer }},
 		{"an outcome", func(l *Leaf) { l.Outcome = OutcomeReleased }},

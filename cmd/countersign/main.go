@@ -36,6 +36,7 @@ type cli struct {
 	Policy    policyCmd    `cmd:"" help:"Check, explain and compare what directory documents permit."`
 	Preview   previewCmd   `cmd:"" help:"Show, before asking, what the person will later read about the question."`
 	Decision  decisionCmd  `cmd:"" help:"Put on record what was decided about a person, on which answers, and who answers for it."`
+	Deleted   deletedCmd   `cmd:"" help:"Put on record that a system has deleted what it received, when its retention had ended."`
 	Consent   consentCmd   `cmd:"" help:"A person's consent: written down, given by a login, withdrawn at any time."`
 	Record    recordCmd    `cmd:"" help:"Read a member's own records, from its own store and keys."`
 	Demo      demoCmd      `cmd:"" help:"Create a fictional country's federation and run it on loopback."`

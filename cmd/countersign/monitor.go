@@ -161,9 +161,25 @@ func (w *watcher) refresh(ctx context.Context) error {
 	}
 	w.version = view.Version()
 	conf.Policy, conf.Logs, conf.Several = []byte(view.PolicyText()), w.sources(view), severalIn(view)
-	conf.RecordLife = time.Duration(view.Caps().RecordLife)
+	conf.RecordLife, conf.Retention = time.Duration(view.Caps().RecordLife), retentionIn(view)
 	w.monitor, err = monitor.Open(conf)
 	return err
+}
+
+// retentionIn tells how long answers about people may be kept.
+func retentionIn(view *federation.View) func(string, countersign.PurposeCode) time.Duration {
+	return func(text string, code countersign.PurposeCode) time.Duration {
+		id, err := countersign.ParseServiceID(text)
+		if err != nil {
+			return 0
+		}
+		s, ok := view.Service(id)
+		p, known := view.Purpose(code)
+		if !ok || !known || s.Subject.From == countersign.SubjectNone {
+			return 0
+		}
+		return time.Duration(p.Retention)
+	}
 }
 
 // severalIn tells services whose answers may name several people: each has a record of their own, and one of them is paired.
@@ -287,7 +303,9 @@ func (w *watcher) tell(r *monitor.Report) error {
 		for i := range r.Findings {
 			f := &r.Findings[i]
 			fmt.Fprintf(w.s.out, "  %s: %s: %s", f.Kind, f.Log, f.What)
-			if f.Month != 0 {
+			if f.Month != 0 && f.Service == "" && f.Consumer != "" {
+				fmt.Fprintf(w.s.out, " (%s for %s, %s, %d answers)", f.Consumer, f.Purpose, f.Month, f.Count)
+			} else if f.Month != 0 {
 				fmt.Fprintf(w.s.out, " (%s, %d records)", f.Month, f.Count)
 			}
 			if f.Service != "" {

@@ -69,6 +69,9 @@ func (s *story) destroyed(r *logReader) (told endTold, err error) {
 		if err != nil {
 			return told, err
 		}
+		if d.IsReceipt() {
+			continue
+		}
 		if seen[d.Month] {
 			return told, fmt.Errorf("leaf %d tells of %s for the second time", i, d.Month)
 		}

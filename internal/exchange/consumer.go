@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"countersign.dev/countersign"
@@ -28,11 +29,12 @@ type Consumer struct {
 	started   time.Time
 	slots     chan struct{}
 	unsettled *unsettled
+	deletions *sync.Mutex // held while one is put on record
 }
 
 // NewConsumer makes a consumer over a prepared gateway; dial gives the pinned transport of a provider's gateway.
 func NewConsumer(g *Gateway, auth Authenticate, officials Officials, dial Dial) *Consumer {
-	return &Consumer{Gateway: g, Authenticate: auth, Officials: officials, peers: newPeers(dial), started: g.now(), slots: make(chan struct{}, MaxInFlight), unsettled: newUnsettled()}
+	return &Consumer{Gateway: g, Authenticate: auth, Officials: officials, peers: newPeers(dial), started: g.now(), slots: make(chan struct{}, MaxInFlight), unsettled: newUnsettled(), deletions: new(sync.Mutex)}
 }
 
 // ServeHTTP takes one question from a system of the member and hands the answer over.
@@ -51,6 +53,10 @@ func (c *Consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == PathEmergencies {
 		c.declare(w, r)
+		return
+	}
+	if r.URL.Path == PathDeletions {
+		c.deleted(w, r)
 		return
 	}
 	if r.URL.Path == PathDecisions {

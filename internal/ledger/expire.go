@@ -257,7 +257,7 @@ func (e *expiry) recorded(ctx context.Context, month Month) (*countersign.Destru
 				return nil, 0, fmt.Errorf("leaf %d: %w", first+uint64(i), err)
 			}
 			since = since || !leaf.Hour.Time().Before(month.End())
-			if d, err := leaf.Destruction(); err == nil && d.Month == month {
+			if d, err := leaf.Destruction(); err == nil && !d.IsReceipt() && d.Month == month {
 				return d, first + uint64(i), nil
 			}
 		}

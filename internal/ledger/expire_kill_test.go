@@ -47,7 +47,7 @@ func expiringChild(dir string) error {
 		return err
 	}
 	step := func() (before, after bool) {
-		_, _ = fmt.Println("step")
+		_, _ = fmt.Fprintln(os.Stdout, "step")
 		return false, false
 	}
 	l, err := ledger.Open(ctx, ledger.Config{Store: &faultyExpiry{s, step}, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.Fixed(now), Tick: time.Hour})
@@ -64,7 +64,7 @@ func expiringChild(dir string) error {
 	if err := l.Expire(ctx); err != nil {
 		return err
 	}
-	_, _ = fmt.Println("done")
+	_, _ = fmt.Fprintln(os.Stdout, "done")
 	return nil
 }
 

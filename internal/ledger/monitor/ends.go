@@ -14,10 +14,14 @@ type ends struct {
 	destroyed map[countersign.Month]countersign.Destruction // by leaves of kind destruction
 	at        map[countersign.Month]uint64                  // where these stand
 	made      map[countersign.Hour]uint64                   // records by the hour of their leaf
+
+	got     map[receivedKey]uint64                  // answers that the log's own member received
+	deleted map[deletionKey]countersign.Destruction // deletion receipts
 }
 
 func newEnds() ends {
-	return ends{destroyed: map[countersign.Month]countersign.Destruction{}, at: map[countersign.Month]uint64{}, made: map[countersign.Hour]uint64{}}
+	return ends{destroyed: map[countersign.Month]countersign.Destruction{}, at: map[countersign.Month]uint64{}, made: map[countersign.Hour]uint64{},
+		got: map[receivedKey]uint64{}, deleted: map[deletionKey]countersign.Destruction{}}
 }
 
 // take looks at a leaf for what it says of the end of records.
@@ -29,6 +33,7 @@ func (d *ends) take(l *logState, index uint64, leaf *countersign.Leaf) {
 		}
 	case countersign.LeafExchange, countersign.LeafRelease, countersign.LeafCompletion, countersign.LeafView:
 		d.made[leaf.Hour]++
+		d.receives(leaf)
 	case countersign.LeafDestruction:
 		d.told(l, index, leaf)
 	}
@@ -45,6 +50,13 @@ func (d *ends) told(l *logState, index uint64, leaf *countersign.Leaf) {
 	switch {
 	case err != nil:
 		wrong(KindMalformed, 0, countersign.MessageOf(err))
+		return
+	case told.IsReceipt():
+		if key := (deletionKey{told.Consumer, told.Purpose, told.Month}); d.deleted[key].Month == 0 {
+			d.deleted[key] = *told
+		} else {
+			wrong(KindContradiction, told.Month, "it tells of a deletion for the second time: a month of a purpose ends once")
+		}
 		return
 	case told.Records > 0 && told.Last >= index:
 		wrong(KindMalformed, told.Month, "it tells of the destruction of records that come after it")

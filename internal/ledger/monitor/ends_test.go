@@ -75,3 +75,59 @@ func TestTheEndOfRecordsIsWatched(t *testing.T) {
 		t.Fatalf("nothing is known of the life of records, and yet: %+v", got)
 	}
 }
+
+func TestDeletionReceiptsAreWatched(t *testing.T) {
+	begun := time.Date(2026, 11, 22, 10, 20, 0, 0, time.UTC)
+	const keep = 40 * 24 * time.Hour
+	month := countersign.MonthOf(begun.Add(keep))
+	got := func(outcome countersign.Outcome, service string) *countersign.Leaf {
+		return &countersign.Leaf{Kind: countersign.LeafExchange, Hour: countersign.HourOf(begun), Side: countersign.SideConsumer, Service: service, Consumer: "DEMO/GOV/1002/fund", Purpose: "benefit-decision", Outcome: outcome}
+	}
+	told := func(consumer string, records uint64, kept uint32) *countersign.Leaf {
+		d := countersign.Destruction{Consumer: consumer, Purpose: "benefit-decision", Month: month, Records: records, Kept: kept}
+		return d.Leaf(countersign.HourOf(month.End()))
+	}
+	retention := func(service string, _ countersign.PurposeCode) time.Duration {
+		if service == "personal" {
+			return keep
+		}
+		return 0
+	}
+	late := month.End().Add(countersign.DestructionWithin)
+	log := []*countersign.Leaf{
+		{Kind: countersign.LeafInception, Hour: countersign.HourOf(begun)}, got(countersign.OutcomeReceived, "personal"), got(countersign.OutcomeReceived, "personal"),
+		got(countersign.OutcomeRefused, "personal"), got(countersign.OutcomeNotAccepted, "personal"), got(countersign.OutcomeReceived, "of nobody"),
+	}
+	for _, c := range []struct {
+		name string
+		at   time.Time
+		more []*countersign.Leaf
+		want int // answers without a receipt
+	}{
+		{"there is time", late.Add(-time.Second), nil, 0},
+		{"none", late, nil, 2},
+		{"for one of two", late, []*countersign.Leaf{told("DEMO/GOV/1002/fund", 1, 0)}, 1},
+		{"for both", late, []*countersign.Leaf{told("DEMO/GOV/1002/fund", 2, 0)}, 0},
+		{"one is kept under another law, in public", late, []*countersign.Leaf{told("DEMO/GOV/1002/fund", 1, 1)}, 0},
+		{"another subsystem's", late, []*countersign.Leaf{told("DEMO/GOV/1002/desk", 2, 0)}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := &logState{cfg: Source{Origin: "demo.example/gov/1002"}, ends: newEnds()}
+			for i, leaf := range append(log[:len(log):len(log)], c.more...) {
+				l.ends.take(l, uint64(i), leaf)
+			}
+			r := &Report{At: c.at}
+			l.ends.judgeDeletions(l, r, retention)
+			count := 0
+			for _, f := range r.Findings {
+				if f.Kind != KindMissingDeletion || f.Month != month || f.Consumer != "DEMO/GOV/1002/fund" {
+					t.Fatalf("%+v", f)
+				}
+				count += f.Count
+			}
+			if count != c.want || len(l.foreign) != 0 {
+				t.Fatalf("%d answers, %+v", count, l.foreign)
+			}
+		})
+	}
+}

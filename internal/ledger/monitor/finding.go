@@ -34,6 +34,7 @@ const (
 	KindMalformed       Kind = "malformed"        // a leaf cannot be read
 
 	KindMissingDestruction Kind = "missing_destruction" // a month is over, and no leaf tells that its records were destroyed
+	KindMissingDeletion    Kind = "missing_deletion"    // a purpose's retention has ended, and its receiver has not said that it deleted the answers
 	KindKeptRecords        Kind = "kept_records"        // fewer records were destroyed than the log's own leaves say were due
 )
 

@@ -42,6 +42,8 @@ type Config struct {
 
 	// RecordLife is how long records may be kept: by it a log's leaves tell what must have been destroyed. Zero where it is not known.
 	RecordLife time.Duration
+	// Retention is how long the receiver of a service's answers may keep them under a purpose; zero where nothing is owed. Nil where it is not known.
+	Retention func(service string, purpose countersign.PurposeCode) time.Duration
 
 	// Receipts are held against their logs.
 	Receipts []*countersign.Receipt
@@ -206,6 +208,7 @@ func (m *Monitor) Pass(ctx context.Context) (*Report, error) {
 	}
 	for _, l := range m.logs {
 		l.ends.judge(l, r, m.cfg.RecordLife)
+		l.ends.judgeDeletions(l, r, m.cfg.Retention)
 	}
 	m.pairs.judge(m, r)
 	for _, f := range m.pairs.wrong {

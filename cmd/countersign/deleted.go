@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/exchange"
+)
+
+type deletedCmd struct {
+	Gateway   string `required:"" help:"Address of one's own gateway." placeholder:"URL"`
+	TokenFile string `help:"File with the token by which the gateway knows this client." env:"COUNTERSIGN_TOKEN_FILE" type:"existingfile" placeholder:"FILE"`
+	Client    string `required:"" help:"The subsystem that received the answers." placeholder:"ID"`
+	Purpose   string `required:"" help:"Purpose code under which they were received." placeholder:"C"`
+	Month     string `required:"" help:"The month in which they were to be deleted, YYYY-MM." placeholder:"MONTH"`
+	Answers   uint64 `required:"" help:"How many were deleted." placeholder:"N"`
+	Kept      uint32 `help:"How many another law or a court has the agency keep." placeholder:"N"`
+	Receipt   string `help:"File for the deletion receipt; standard output if not given." placeholder:"FILE"`
+}
+
+// Run puts on record that a system has deleted what it received. Said again in the same words, it gives the same receipt.
+func (c *deletedCmd) Run(ctx context.Context, s streams) error {
+	d := exchange.Deletion{Purpose: countersign.PurposeCode(c.Purpose), Answers: c.Answers, Kept: c.Kept}
+	var err error
+	if d.Client, err = countersign.ParseSubsystemID(c.Client); err != nil {
+		return fmt.Errorf("--client: %w", err)
+	}
+	if d.Month, err = countersign.ParseMonth(c.Month); err != nil {
+		return fmt.Errorf("--month: %w", err)
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.Gateway, "/")+exchange.PathDeletions, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if c.TokenFile != "" {
+		token, err := readLine(c.TokenFile)
+		if err != nil {
+			return err
+		}
+		req.Header.Set(exchange.HeaderToken, token)
+	}
+	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		return fmt.Errorf("the gateway does not answer: %w", err)
+	}
+	defer res.Body.Close()
+	if text, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusCreated {
+		fmt.Fprintln(s.err, string(text))
+		return exit(exitFailed)
+	}
+	if c.Receipt != "" {
+		return os.WriteFile(c.Receipt, text, 0o600)
+	}
+	_, err = fmt.Fprintln(s.out, string(text))
+	return err
+}

@@ -70,7 +70,8 @@ func openDecisions(e *Entry, st *countersign.Statement) (out []countersign.Decis
 // LAW: A19 and SAFEGUARDS 29: missing ones are listed. A register that confirms cases serves other questions: its answer is none to decide on.
 func (m *merger) undecided(u *Use) bool {
 	st := u.Statement
-	if u.Kind != countersign.LeafExchange || st.Outcome != countersign.OutcomeReleased || st.Official.Assurance != countersign.AssuranceAutomated || u.Consumer == nil {
+	if u.Kind != countersign.LeafExchange || st.Outcome != countersign.OutcomeReleased || st.Official.Assurance != countersign.AssuranceAutomated || u.Consumer == nil ||
+		st.Mandate.Kind == countersign.MandateOwn { // the person asked for themselves: nobody decides anything by that
 		return false
 	}
 	for i := range m.known.doc.Purposes {

@@ -244,7 +244,6 @@ type EntryDetail struct {
 	Others      []OtherPerson // who else was shown in the same answer
 	AsRelative  bool          // this person was shown as a relative of the one that was asked about
 	Differences []Difference
-	Explained   []string // each refusal's reason as the member explains it; the locale's sentence is used where empty
 	Following   []Following
 	Proof       Proof
 	KeptUntil   time.Time // when the record is destroyed by key

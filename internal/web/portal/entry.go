@@ -48,10 +48,9 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request, one *session) err
 		if u.Kind != countersign.LeafView {
 			v.Law = page.Law{Name: law, Article: article, URL: url}
 		}
-		if p := n.purposeOf(st.Purpose); p != nil {
+		if p := n.purposeOf(st.Purpose); p != nil && !ownRequest(u) { // what is shown to the person is kept by nobody
 			v.Purposes.Keep = time.Duration(p.Retention)
 		}
-		v.Explained = make([]string, len(st.Reasons))
 		if svc := n.find(st.Service); svc != nil && svc.Disclose {
 			v.Entry.Notices = append(v.Entry.Notices, page.NoticeDisclosed)
 		}
@@ -69,6 +68,9 @@ func following(u *subject.Use) (out []page.Following) {
 	if c := u.Consumer; c != nil && u.Provider != nil {
 		switch c.Leaf.Outcome {
 		case countersign.OutcomeReceived:
+			if ownRequest(u) {
+				break // by the portal, which showed it and kept nothing
+			}
 			out = append(out, page.Following{When: c.Entry.Time.Time(), Kind: page.FollowingReceived})
 		case countersign.OutcomeNotAccepted:
 			out = append(out, page.Following{When: c.Entry.Time.Time(), Kind: page.FollowingNotAccepted})

@@ -350,7 +350,7 @@ func (h *hands) Adjudge(_ context.Context, agency, pin, effect, official, role, 
 
 // Until implements scenario.Hands.
 func (h *hands) Until(ctx context.Context, day int) error {
-	passed, err := letTimePass(h.began.Add(time.Duration(day) * 24 * time.Hour))
+	passed, err := letTimePass(h.workingHour(day))
 	if err != nil || !passed {
 		return err
 	}
@@ -360,6 +360,15 @@ func (h *hands) Until(ctx context.Context, day int) error {
 		}
 	}
 	return nil
+}
+
+// workingHour is some time between eight and four of a day of the year, by the clock of the country's east; no day's is the next one's.
+func (h *hands) workingHour(day int) time.Time {
+	at := h.began.Add(time.Duration(day) * 24 * time.Hour)
+	if day > scenario.YearDays {
+		return at
+	}
+	return at.Truncate(24 * time.Hour).Add(time.Duration(4*60+day*97%480) * time.Minute)
 }
 
 var _ scenario.Hands = (*hands)(nil)

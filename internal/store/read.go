@@ -168,8 +168,8 @@ func (s *SQLite) EntriesOf(ctx context.Context, exchange countersign.ExchangeID)
 	return s.entries(ctx, "WHERE exchange = ? ORDER BY idx", exchange[:])
 }
 
-// EntriesTagged implements ledger.Store. Each tag's rows stand in its index in the log's own order; asked for several tags at once, SQLite walks
-// through the whole log for them.
+// EntriesTagged implements ledger.Store. Each tag's rows stand in the index in the log's own order, and are read from the newest on; asked for several
+// tags at once, SQLite sorts what it finds.
 func (s *SQLite) EntriesTagged(ctx context.Context, tags []countersign.SubjectTag, before uint64, limit int) (out []*ledger.EntryRow, err error) {
 	for i := range tags {
 		rows, err := s.entries(ctx, "WHERE tag = ? AND idx < ? ORDER BY idx DESC LIMIT ?", tags[i][:], asInt(before), limit)

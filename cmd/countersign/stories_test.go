@@ -139,6 +139,7 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"volley":       cmdVolley,
 		"forge":        cmdForge,
 		"ports":        cmdPorts,
+		"odd-register": cmdOddRegister,
 		"raw":          cmdRaw,
 	})
 }

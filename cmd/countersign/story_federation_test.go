@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -27,6 +28,7 @@ type story struct {
 	fleet   *fleet
 	cast    country.Cast
 	middles map[string]*middle
+	odd     *atomic.Pointer[string] // what the register answers that stands in for another
 
 	simulated string    // the binary that keeps simulated time, in the stories that need it
 	founded   time.Time // on the simulated clock

@@ -6,13 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
+	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -136,6 +141,34 @@ func cmdPorts(ts *testscript.TestScript, neg bool, args []string) {
 			_ = l.Release() // the story is over
 		}
 	})
+}
+
+// cmdOddRegister: "odd-register POP FILE" stands in for the agency's register, which must be halted, and answers every question with the bytes of the file,
+// with line ends as HTTP has them and variables expanded. Called again, it answers with another file's.
+func cmdOddRegister(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: odd-register AGENCY FILE")
+	}
+	s := storyOf(ts)
+	text := strings.ReplaceAll(os.Expand(ts.ReadFile(args[1]), ts.Getenv), "\n", "\r\n")
+	if s.odd != nil {
+		s.odd.Store(&text)
+		return
+	}
+	s.odd = new(atomic.Pointer[string])
+	s.odd.Store(&text)
+	socket, err := net.Listen("tcp", address(s.d.Members[args[0]].Register))
+	ts.Check(err)
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, *s.odd.Load()) // a gateway that hangs up is what some of them are for
+		_ = conn.Close()
+	})}
+	go func() { _ = server.Serve(socket) }() // until the story ends
+	ts.Defer(func() { _ = server.Close() })
 }
 
 // cmdForge: "forge VAR OLD key=FILE [from=DURATION] [court=DIR] [member=ID]" takes the warrant in $OLD, changes when it begins, signs it with the key in

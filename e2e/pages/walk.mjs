@@ -34,7 +34,10 @@ const browser = await chromium.launch({
     '--disable-component-update', '--disable-sync'],
 })
 await mkdir(folder, { recursive: true })
-const queue = [...walks]
+// The walks are cut into stretches of equal length, so that no browser is left with the longest.
+const stretch = 12
+const queue = walks.flatMap((walk) => Array.from({ length: Math.ceil(names.length / stretch) },
+  (_, i) => ({ ...walk, names: names.slice(i * stretch, (i + 1) * stretch) })))
 await Promise.all(Array.from({ length: 3 }, async () => {
   for (let walk = queue.shift(); walk; walk = queue.shift()) await go(walk)
 }))
@@ -53,7 +56,7 @@ async function go(walk) {
   let name = '', label = ''
   const find = (what) => findings.push(`${name} (${label}): ${what}`)
   watch(page, find)
-  for (name of names) {
+  for (name of walk.names) {
     label = `${walk.lang} ${walk.script ? 'with' : 'without'} scripts`
     await page.goto(`${base}/${walk.lang}/${name}.html`)
     visits++

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"countersign.dev/countersign/internal/web/check"
 )
 
 func TestAssetsCarryTheirHash(t *testing.T) {
@@ -75,6 +77,43 @@ func TestAssetsAreServed(t *testing.T) {
 	}
 	if w := ask(http.MethodHead, sheet, ""); w.Body.Len() != 0 || w.Code != http.StatusOK {
 		t.Errorf("HEAD gives %d and %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+func TestCheckIsServed(t *testing.T) {
+	a, err := ReadAssets(fstest.MapFS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.AddCheck(nil); a.Has(CheckProgram) {
+		t.Error("there is a check where none was built")
+	}
+	a.AddCheck(&check.Program{Wasm: []byte("program"), Zipped: []byte("zipped"), Support: []byte("support")})
+	for coding, want := range map[string]string{"gzip": "zipped", "": "program"} {
+		r := httptest.NewRequest(http.MethodGet, a.URL(CheckProgram), nil)
+		r.Header.Set("Accept-Encoding", coding)
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || w.Body.String() != want || w.Header().Get("Content-Type") != "application/wasm" {
+			t.Errorf("%q gives %d %q of the type %q", coding, w.Code, w.Body, w.Header().Get("Content-Type"))
+		}
+	}
+}
+
+func TestScriptsRunWhereTheyAreAllowed(t *testing.T) {
+	s := Security{FormTargets: []string{"https://id.example"}}
+	h := Secure(s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/check" {
+			s.AllowScripts(w)
+		}
+	}))
+	for path, want := range map[string]bool{"/": false, "/check": true, "/other": false} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		policy := w.Header().Get("Content-Security-Policy")
+		if got := strings.Contains(policy, "'wasm-unsafe-eval'"); got != want || !strings.Contains(policy, "form-action 'self' https://id.example;") {
+			t.Errorf("%s has the policy %s", path, policy)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package exchange
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +58,22 @@ func (u *unsettled) reason(id countersign.ExchangeID) error {
 	return u.why[id]
 }
 
+// ids are the exchanges that were left open so far.
+func (u *unsettled) ids() []countersign.ExchangeID {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Collect(maps.Keys(u.why))
+}
+
+// keep forgets those of ids whose intent is closed: a store that fails may have taken a record all the same.
+func (u *unsettled) keep(ids []countersign.ExchangeID, open func(countersign.ExchangeID) bool) {
+	for _, id := range ids {
+		if !open(id) {
+			u.settled(id)
+		}
+	}
+}
+
 func (u *unsettled) settled(id countersign.ExchangeID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -95,9 +113,15 @@ func (c *Consumer) Recover(ctx context.Context) {
 
 // recoverOnce takes up what is open and reports how much of it stays so. A provider that does not answer is asked once in a pass.
 func (c *Consumer) recoverOnce(ctx context.Context) (open int, err error) {
+	left := c.unsettled.ids()
 	all, err := c.Log.OpenIntents(ctx, settleBatch)
 	if err != nil {
 		return 0, err
+	}
+	if len(all) < settleBatch {
+		c.unsettled.keep(left, func(id countersign.ExchangeID) bool {
+			return slices.ContainsFunc(all, func(o ledger.OpenIntent) bool { return o.Exchange == id })
+		})
 	}
 	defer func() { c.Metrics.unsettled(open) }()
 	silent := map[string]bool{}

@@ -263,7 +263,11 @@ func parseStatus(h http.Header, id countersign.ExchangeID) (*status, error) {
 	if h.Get(xroad.HeaderRequestID) != id.String() {
 		return nil, countersign.Refuse(countersign.CodeInconsistent, "the provider's gateway tells of another exchange than the one that it was asked about")
 	}
-	s := &status{standing: standing(h.Get(HeaderStatus))}
+	words := h[HeaderStatus]
+	if len(words) != 1 {
+		words = []string{""}
+	}
+	s := &status{standing: standing(words[0])}
 	switch s.standing {
 	case standingUnknown, standingPending:
 		return s, nil

@@ -19,6 +19,7 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/xroad"
 )
 
 var update = flag.Bool("update", false, "write docs/spec/vectors/headers/headers.json anew")
@@ -35,6 +36,7 @@ type (
 		Receipt   []receiptVector   `json:"receipt"`
 		Digest    []digestVector    `json:"headersDigest"`
 		Trailer   []trailerVector   `json:"trailer"`
+		Status    []statusVector    `json:"status"`
 		Refused   []refusedVector   `json:"refused"`
 	}
 	openingVector struct {
@@ -153,6 +155,7 @@ func makeVectors(t *testing.T) headerVectors {
 	id := countersign.ExchangeID{0x01, 0x95, 0x50, 0x8a, 0x1c, 0x7b, 0x70, 0x01, 0x80, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08}
 	content := "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
 	v.Trailer = []trailerVector{{id, content, string(trailerSigned(id, content))}}
+	v.Status = makeStatusVectors(t, id)
 	v.Refused = refusedHeaders(t)
 	return v
 }
@@ -221,6 +224,12 @@ func refusedHeaders(t *testing.T) []refusedVector {
 		{"three byte sequences", receipt, []string{":AA==:, :AA==:, :AA==:"}},
 		{"strings", receipt, []string{`"AA==", "AA=="`}},
 		{"an inner list", receipt, []string{"(:AA==: :AA==:), :AA==:"}},
+		{"no value", HeaderStatus, nil},
+		{"two values", HeaderStatus, []string{"unknown", "unknown"}},
+		{"a word that there is not", HeaderStatus, []string{"lost"}},
+		{"upper case", HeaderStatus, []string{"Unknown"}},
+		{"a list", HeaderStatus, []string{"unknown, pending"}},
+		{"recorded, without a record", HeaderStatus, []string{"recorded"}},
 	}
 }
 
@@ -293,6 +302,10 @@ func TestHeadersRefused(t *testing.T) {
 			case HeaderReceipt:
 				_, _, err = ParsePromiseHeader(v.Values)
 				due = countersign.CodeNoReceipt
+			case HeaderStatus:
+				id := countersign.NewExchangeID(time.Unix(1772366400, 0))
+				_, err = parseStatus(http.Header{HeaderStatus: v.Values, xroad.HeaderRequestID: {id.String()}}, id)
+				due = countersign.CodeInconsistent
 			default:
 				t.Fatalf("no parser for %s", v.Header)
 			}

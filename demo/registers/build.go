@@ -59,7 +59,7 @@ func Build(ctx context.Context, dir string, cfg country.Config, progress country
 			ErrOtherCountry, held.cfg.People, held.cfg.Seed, cfg.People, cfg.Seed)
 	}
 	if whole(dir, held, missing) {
-		progress.Report("registers kept", len(Agencies()), len(Agencies()))
+		progress.Report("sure of the registers", len(Agencies()), len(Agencies()))
 		return nil
 	}
 	c, err := country.Generate(ctx, cfg, progress)

@@ -229,6 +229,9 @@ func (c *committer) commit(ops []*op) {
 		c.fail(ops, err)
 		return
 	}
+	c.edgeMu.Lock()
+	c.edge = edge // before anybody is told: whoever is finds its leaf in the log
+	c.edgeMu.Unlock()
 	entries := ops[:0:0]
 	leaves := 0
 	for _, o := range ops {
@@ -246,9 +249,6 @@ func (c *committer) commit(ops []*op) {
 			o.done <- nil
 		}
 	}
-	c.edgeMu.Lock()
-	c.edge = edge
-	c.edgeMu.Unlock()
 	l.metrics.commits.Inc()
 	l.metrics.batch.Observe(float64(len(ops)))
 	l.metrics.commitSeconds.Observe(l.clock.Now().Sub(started).Seconds())

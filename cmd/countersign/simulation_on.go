@@ -89,8 +89,8 @@ func beginTime(dir string) error {
 
 // letTimePass advances the clock to an instant, and never beyond the present.
 func letTimePass(to time.Time) (bool, error) {
-	if real := (clock.System{}).Now(); to.After(real) {
-		to = real
+	if present := (clock.System{}).Now(); to.After(present) {
+		to = present
 	}
 	by := to.Sub(clock.Default().Now())
 	if by <= 0 {

@@ -206,6 +206,10 @@ func TestABackupBringsNothingBack(t *testing.T) {
 	m.open()
 	month := m.month()
 	p, _ := m.ending(aDay)
+	row, err := m.store.Entry(t.Context(), p.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
 	m.shut()
 	old := snapshot(t, m.dir)
 	key, err := os.ReadFile(keyFile(m, month))
@@ -236,8 +240,9 @@ func TestABackupBringsNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.shut()
+	tamper(t, m, fmt.Sprintf("UPDATE entries SET record = x'%x' WHERE idx = %d", row.Record, p.Index))
 	l = m.open()
-	if s, err := l.Leaf(t.Context(), p.Index); err != nil || !s.Destroyed {
+	if s, err := l.Leaf(t.Context(), p.Index); err != nil || !s.Destroyed || s.Record != nil {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := l.Expire(t.Context()); err != nil {

@@ -323,5 +323,5 @@ func (c *client) IDTokenUserinfoClaimsAssertion() bool { return true }
 // ClockSkew is by how much the machine is ahead of the provider's clock: nothing, but on simulated time. The library reads the machine's clock and writes
 // tokens that begin so much earlier and end so much later; IDTokenLifetime takes the latter back.
 func (c *client) ClockSkew() time.Duration {
-	return clock.System{}.Now().Sub(c.clock.Now()).Round(time.Second)
+	return clock.Behind(c.clock)
 }

@@ -21,3 +21,7 @@ type Fixed time.Time
 
 // Now returns the fixed instant.
 func (f Fixed) Now() time.Time { return time.Time(f) }
+
+// Behind is how far a clock lags behind the machine's: nothing, but on simulated time. It is for what must allow for libraries and programs that read
+// the machine's clock themselves.
+func Behind(c Clock) time.Duration { return System{}.Now().Sub(c.Now()).Round(time.Second) }

@@ -57,7 +57,7 @@ func (s speaker) benefitDetail() page.EntryDetail {
 		Following: []page.Following{
 			{When: e.When.Add(time.Second), Kind: page.FollowingReceived},
 			{When: e.When.Add(9 * time.Hour), Kind: page.FollowingNotified},
-			{When: e.When.Add(20 * time.Hour), Kind: page.FollowingDecision, Text: s.in(text("Müavinət təyin edildi: ayda 120 manat.", "The benefit is granted: 120 a month.", "Пособие назначено: 120 в месяц."))},
+			{When: e.When.Add(20 * time.Hour), Kind: page.FollowingFavour, By: s.in(text("Rəna Tural, mütəxəssis", "Rena Tural, caseworker", "Рена Турал, специалист")), Text: s.in(text("Müavinət təyin edildi: ayda 120 manat.", "The benefit is granted: 120 a month.", "Пособие назначено: 120 в месяц."))},
 		},
 		Proof: s.proof(page.ProofHolds, pop, soc), KeptUntil: e.When.AddDate(10, 0, 0), MayObject: true, MayCorrect: true,
 	}

@@ -35,15 +35,21 @@ type Dial func(Pins) *http.Transport
 type peers struct {
 	dial Dial
 	mu   sync.Mutex
-	by   map[string]*http.Transport
+	by   map[peer]*http.Transport
 }
 
-func newPeers(dial Dial) *peers { return &peers{dial: dial, by: map[string]*http.Transport{}} }
+type peer struct {
+	member countersign.MemberID
+	name   countersign.GatewayName
+	url    string
+}
+
+func newPeers(dial Dial) *peers { return &peers{dial: dial, by: map[peer]*http.Transport{}} }
 
 // of gives the transport to a gateway. Its pins are looked up at each handshake, so that a key that the directory has dropped opens no new
 // connection.
 func (p *peers) of(g *Gateway, gw *federation.Gateway) *http.Transport {
-	key := gw.Member.String() + "\x00" + string(gw.Name) + "\x00" + gw.URL
+	key := peer{gw.Member, gw.Name, gw.URL}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, ok := p.by[key]
@@ -71,11 +77,12 @@ func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook,
 		c.refuseHere(w, r, rules, q, err)
 		return
 	}
-	out, err := c.sign(r.Context(), gw, q)
+	out, err := c.request(gw, q)
 	if err != nil {
 		c.refuseHere(w, r, rules, q, err)
 		return
 	}
+	signed := c.sign(r.Context(), out, q)
 	if err := c.intend(r.Context(), rules, q, gw); err != nil {
 		if countersign.CodeOf(err) == countersign.CodeBudget {
 			c.refuseHere(w, r, rules, q, err)
@@ -87,7 +94,11 @@ func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook,
 	// From here the exchange goes to its end, also when the calling system has gone: its intent must be closed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), q.timeout()+10*time.Second)
 	defer cancel()
-	res, sent, err := c.call(ctx, gw, out)
+	var res *http.Response
+	sent := false
+	if err = signed(); err == nil {
+		res, sent, err = c.call(ctx, gw, out)
+	}
 	if err != nil && !sent {
 		c.closeAndFail(ctx, w, r, q, c.alone(rules, q, countersign.OutcomeFailed, countersign.OutcomeNotAccepted, err))
 		return
@@ -118,9 +129,9 @@ func (c *Consumer) provider(rules *rulebook, q *question) (*federation.Gateway, 
 	return nil, countersign.Refuse(countersign.CodeNetwork, "the provider has no gateway in the directory")
 }
 
-// sign makes the request between gateways. Only listed headers pass on services of personal data, and the official's name becomes a pseudonym
+// request makes the request between gateways, but for its signature. Only listed headers pass on services of personal data, and the official's name becomes a pseudonym
 // unless the directory says that this service is told.
-func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question) (*http.Request, error) {
+func (c *Consumer) request(gw *federation.Gateway, q *question) (*http.Request, error) {
 	content, err := q.body.reader()
 	if err != nil {
 		return nil, err
@@ -162,13 +173,28 @@ func (c *Consumer) sign(ctx context.Context, gw *federation.Gateway, q *question
 	h.set(headerRequestHash, q.hash)
 	h.set("Content-Digest", q.body.contentDigest().String())
 	h.Header["User-Agent"] = nil
-	req := &http.Request{Method: q.method, URL: u, Header: h.Header, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}
-	signed, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: path, Query: rawQuery, Header: h.Header}, c.now())
-	if err != nil {
-		return nil, err
+	return &http.Request{Method: q.method, URL: u, Header: h.Header, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}, nil
+}
+
+// sign signs the request while its intent goes to the disk: neither needs the other, and nothing is sent before both are there. What it
+// returns waits for the signature and sets it.
+func (c *Consumer) sign(ctx context.Context, req *http.Request, q *question) (wait func() error) {
+	type result struct {
+		headers httpsig.Headers
+		err     error
 	}
-	signed.Set(h.Header)
-	return req, nil
+	done := make(chan result, 1) // a signature that nobody waits for holds nobody up
+	go func() {
+		headers, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: q.rawPath(), Query: q.target.Query, Header: req.Header}, c.now())
+		done <- result{headers, err}
+	}()
+	return func() error {
+		r := <-done
+		if r.err == nil {
+			r.headers.Set(req.Header)
+		}
+		return r.err
+	}
 }
 
 // headerSet sets headers of one value each out of one piece of memory.

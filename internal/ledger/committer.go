@@ -31,6 +31,7 @@ const (
 type op struct {
 	claim   *Claim
 	durable bool // a claim that must survive a power failure by itself
+	told    bool // its end was told before its batch had reached the disk
 
 	row        *EntryRow
 	hash       tlog.Hash
@@ -236,6 +237,7 @@ func (c *committer) commit(ops []*op) {
 	leaves := 0
 	for _, o := range ops {
 		switch {
+		case o.told:
 		case o.row != nil && o.unpromised:
 			o.placed = Placed{Index: o.row.Index, LeafHash: countersign.Digest(o.hash), Leaf: o.row.Leaf, Time: o.row.At}
 			o.done <- nil
@@ -303,6 +305,15 @@ func (c *committer) prepare(ops []*op, now time.Time) (tiles.Edge, error) {
 	for _, t := range full {
 		b.Tiles = append(b.Tiles, TileRow(t))
 	}
+	// A reservation need not wait for the records that share its batch: nothing leaves before its own record is on the disk, and that brings it there.
+	b.Stored = func() {
+		for _, o := range ops {
+			if o.claim != nil && !o.durable {
+				o.told = true
+				o.done <- o.claim.Refused
+			}
+		}
+	}
 	if err := c.log.store.Commit(context.Background(), b); err != nil {
 		c.stale = true
 		return tiles.Edge{}, err
@@ -339,7 +350,9 @@ func (c *committer) fail(ops []*op, err error) {
 	c.log.metrics.commitFailures.Inc()
 	c.log.logger.Error("commit failed", slog.Int("operations", len(ops)), slog.Any("error", err), slog.Any("cause", causeOf(err)))
 	for _, o := range ops {
-		o.done <- err
+		if !o.told {
+			o.done <- err
+		}
 	}
 	clear(ops)
 	c.spare = ops[:0]

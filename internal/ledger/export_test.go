@@ -12,3 +12,10 @@ func (l *Log) Destroy(m Month) error { return l.vault.destroy(m) }
 func (l *Log) SetErase(wrap func(erase func(path string) error) func(path string) error) {
 	l.vault.erase = wrap(l.vault.erase)
 }
+
+// Queued is how many operations wait for the next transaction.
+func (l *Log) Queued() int {
+	l.committer.mu.Lock()
+	defer l.committer.mu.Unlock()
+	return len(l.committer.queue)
+}

@@ -75,6 +75,10 @@ type Batch struct {
 	Closed  []countersign.ExchangeID
 	Tiles   []TileRow
 
+	// Stored, where it is set, is called by a Commit that is about to wait for the disk: the batch survives kill -9 from here on, and its claims
+	// are decided. Commit may fail all the same, and what Stored let go on then stands as it does after any commit that does not wait.
+	Stored func()
+
 	Destroyed *DestructionRow // a month's destruction that stands in the log with this batch: the month's account ends with it
 }
 

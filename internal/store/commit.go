@@ -26,7 +26,7 @@ func (s *SQLite) Commit(ctx context.Context, b *ledger.Batch) error {
 	if err != nil {
 		return err
 	}
-	err = s.run(w, b.Durable, func() error { return s.apply(w, b) })
+	err = s.run(w, b.Durable, b.Stored, func() error { return s.apply(w, b) })
 	if err != nil {
 		s.budgets, s.months = newBudgetCache(), nil
 		return errors.Join(refuse(err, "committing"), s.dropWriter())

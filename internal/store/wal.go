@@ -26,14 +26,17 @@ func openWAL(path string) (*os.File, error) {
 	return f, nil
 }
 
-// run makes one transaction of f and, where it must be durable, waits for the disk. It is called with mu held. After an error the writer is
-// to be dropped; what f did may be stored all the same.
-func (s *SQLite) run(w *writer, durable bool, f func() error) error {
+// run makes one transaction of f and, where it must be durable, waits for the disk, before which it calls stored, if there is one. It is called
+// with mu held. After an error the writer is to be dropped; what f did may be stored all the same.
+func (s *SQLite) run(w *writer, durable bool, stored func(), f func() error) error {
 	if err := w.conn.Raw(func(any) error { return w.transact(f) }); err != nil {
 		return err //nolint:wrapcheck // wrapped by transact
 	}
 	if !durable {
 		return nil
+	}
+	if stored != nil {
+		stored()
 	}
 	if err := s.sync(w.wal); err != nil {
 		s.torn = true

@@ -268,7 +268,7 @@ func logsOfPolicy(policy []byte) (out []monitor.Source, err error) {
 	return out, nil
 }
 
-// once makes passes until nothing waits for its other side any more, or patience ends.
+// once makes passes until nothing waits for its other side or for its witnesses any more, or patience ends.
 func (w *watcher) once(ctx context.Context) error {
 	deadline := w.clock.Now().Add(w.Patience)
 	for {
@@ -277,7 +277,8 @@ func (w *watcher) once(ctx context.Context) error {
 			fmt.Fprintf(w.s.err, "countersign monitor: %v\n", err)
 			return exit(exitUnusual)
 		}
-		if r.Waiting == 0 || !w.clock.Now().Before(deadline) {
+		stale := slices.ContainsFunc(r.Findings, func(f monitor.Finding) bool { return f.Kind == monitor.KindStale })
+		if r.Waiting == 0 && !stale || !w.clock.Now().Before(deadline) {
 			return w.tell(r)
 		}
 		timer := time.NewTimer(time.Second)

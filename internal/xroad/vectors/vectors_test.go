@@ -241,8 +241,11 @@ func (p *pair) spoil(stage string, h http.Header) {
 }
 
 func filter(answer []byte) ([]byte, error) {
+	if len(answer) > 4<<20 {
+		return nil, countersign.Refuse(countersign.CodeUnfilterable, "the register's answer has more than %d bytes", 4<<20)
+	}
 	var fields map[string]jsontext.Value
-	if err := json.Unmarshal(answer, &fields); err != nil || len(answer) > 4<<20 || len(fields["given_name"]) == 0 {
+	if err := json.Unmarshal(answer, &fields); err != nil || len(fields["given_name"]) == 0 {
 		return nil, countersign.Refuse(countersign.CodeUnfilterable, "the register's answer cannot be read")
 	}
 	return json.Marshal(map[string]jsontext.Value{"given_name": fields["given_name"]})

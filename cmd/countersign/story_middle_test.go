@@ -398,8 +398,12 @@ func until(ctx context.Context, holds func() error) error {
 
 // cmdAwaitLog: "await-log PART REGEXP" waits until a line of the part's output matches.
 func cmdAwaitLog(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: await-log PART REGEXP")
+	step, stepped := "", false
+	if len(args) == 3 {
+		step, stepped = strings.CutPrefix(args[2], "step=")
+	}
+	if neg || len(args) != 2 && !stepped {
+		ts.Fatalf("usage: await-log PART REGEXP [step=DURATION]")
 	}
 	list, err := storyOf(ts).parts(args[:1])
 	ts.Check(err)
@@ -407,12 +411,19 @@ func cmdAwaitLog(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
+	moved := time.Now()
 	ts.Check(until(ctx, func() error {
 		text, err := os.ReadFile(list[0].log)
 		if err != nil {
 			return err
 		}
 		line := re.Find(text)
+		if line == nil && stepped && time.Since(moved) > 2*time.Second {
+			moved = time.Now()
+			if _, err := storyOf(ts).simulate(ctx, "clock", "advance", step); err != nil {
+				return err
+			}
+		}
 		if line == nil {
 			return fmt.Errorf("%s has not written %s:\n%s", args[0], args[1], tail(list[0].log))
 		}

@@ -71,6 +71,7 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("DIRECTORY", s.d.Directory.URL)
 	if s.d.Portal != nil {
 		ts.Setenv("REGISTRY", s.d.Portal.Public)
+		ts.Setenv("PORTAL_ADMIN", s.d.Portal.Admin)
 	}
 	ts.Setenv("TOMORROW", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
 	for code, m := range s.d.Members {

@@ -40,7 +40,7 @@ func cmdMonitor(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 {
 		ts.Fatalf("usage: monitor AGENCY|- [FLAG…]")
 	}
-	flags := []string{"monitor", "--directory", s.d.Directory.URL, "--root", s.d.path("root.json"), "--dir", ts.MkAbs("monitor"), "--once", "--json", "--patience", "4s"}
+	flags := []string{"monitor", "--directory", s.d.Directory.URL, "--root", s.d.path("root.json"), "--dir", ts.MkAbs("monitor"), "--once", "--json", "--patience", "8s"}
 	if args[0] != "-" {
 		flags = append(flags, "--key", filepath.Join(s.d.Members[args[0]].Keys, keyTLS))
 	}

@@ -249,7 +249,7 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 	p.ask(ctx, w, rules, q, decision)
 }
 
-// unreserved refuses a question that could not even be reserved, without a record. The consumer closes its intent by itself.
+// unreserved refuses a question that could not even be reserved, without a record. The consumer asks for its status until the store is well.
 func (p *Provider) unreserved(ctx context.Context, w http.ResponseWriter, q *question, err error) {
 	id := q.id.String()
 	p.logFailure(ctx, "question not taken", id, err)

@@ -227,8 +227,8 @@ func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw 
 	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(rules.consumerBudgets(q), countersign.SideConsumer), Body: content})
 }
 
-// call sends the request once, and reports whether any of it may have left: then only the other gateway knows what became of it. A gateway never repeats a request of which a byte may have left: net/http's own retry on a connection that
-// turns out to be dead is stopped before its second try.
+// call sends the request once, and reports whether any of it may have left: then only the other gateway knows what became of it. A gateway never
+// repeats a request of which a byte may have left: net/http's own retry on a connection that turns out to be dead is stopped before its second try.
 //
 // SPEC: XROAD-REST, retries: "a gateway never repeats a request once a byte was sent".
 func (c *Consumer) call(ctx context.Context, gw *federation.Gateway, req *http.Request) (res *http.Response, mayHaveLeft bool, err error) {

@@ -212,7 +212,9 @@ func (s *SQLite) Intents(ctx context.Context, limit int) (out []ledger.IntentRow
 // PutCheckpoint implements ledger.Store.
 func (s *SQLite) PutCheckpoint(ctx context.Context, c ledger.CheckpointRow) error {
 	passing := c.Kind == ledger.CheckpointSigned || c.Kind == ledger.CheckpointCosigned
-	return s.update(ctx, !passing, func(w *writer) error {
+	// What is signed must be on the disk before anyone sees it, and every leaf beneath it: one wait brings all of the write-ahead log there. A cosigned
+	// checkpoint can be had again.
+	return s.update(ctx, c.Kind != ledger.CheckpointCosigned, func(w *writer) error {
 		for _, step := range []struct {
 			text string
 			skip bool

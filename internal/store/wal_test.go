@@ -41,6 +41,10 @@ func TestNothingIsAcknowledgedBehindATornLog(t *testing.T) {
 		t.Fatalf("a commit: %v, synced %d times", err, synced)
 	}
 
+	if err := s.PutCheckpoint(ctx, ledger.CheckpointRow{Kind: ledger.CheckpointSigned, Size: 1, Note: []byte("x")}); err != nil || synced != 2 {
+		t.Fatalf("a signed checkpoint is kept: %v, synced %d times", err, synced)
+	}
+
 	failure := errors.New("the disk is ill")
 	s.sync = func(*os.File) error { return failure }
 	if err := commit(); !errors.Is(err, failure) || countersign.CodeOf(err) != countersign.CodeStore {

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
-	"time"
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/exchange"
@@ -46,34 +41,8 @@ func (c *decisionCmd) Run(ctx context.Context, s streams) error {
 		}
 		d.Exchanges = append(d.Exchanges, id)
 	}
-	body, err := json.Marshal(d)
-	if err != nil {
+	if _, err := postOwn(ctx, s, c.Gateway, exchange.PathDecisions, c.TokenFile, d); err != nil {
 		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.Gateway, "/")+exchange.PathDecisions, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.TokenFile != "" {
-		token, err := readLine(c.TokenFile)
-		if err != nil {
-			return err
-		}
-		req.Header.Set(exchange.HeaderToken, token)
-	}
-	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
-	if err != nil {
-		return fmt.Errorf("the gateway does not answer: %w", err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusCreated {
-		fmt.Fprintln(s.err, string(text))
-		return exit(exitFailed)
 	}
 	_, err = fmt.Fprintf(s.out, "on record for %d exchanges\n", len(d.Exchanges))
 	return err

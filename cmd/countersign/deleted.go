@@ -1,15 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"strings"
-	"time"
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/exchange"
@@ -36,33 +30,9 @@ func (c *deletedCmd) Run(ctx context.Context, s streams) error {
 	if d.Month, err = countersign.ParseMonth(c.Month); err != nil {
 		return fmt.Errorf("--month: %w", err)
 	}
-	text, err := json.Marshal(d)
+	text, err := postOwn(ctx, s, c.Gateway, exchange.PathDeletions, c.TokenFile, d)
 	if err != nil {
 		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.Gateway, "/")+exchange.PathDeletions, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.TokenFile != "" {
-		token, err := readLine(c.TokenFile)
-		if err != nil {
-			return err
-		}
-		req.Header.Set(exchange.HeaderToken, token)
-	}
-	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
-	if err != nil {
-		return fmt.Errorf("the gateway does not answer: %w", err)
-	}
-	defer res.Body.Close()
-	if text, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusCreated {
-		fmt.Fprintln(s.err, string(text))
-		return exit(exitFailed)
 	}
 	if c.Receipt != "" {
 		return os.WriteFile(c.Receipt, text, 0o600)

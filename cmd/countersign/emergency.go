@@ -35,33 +35,9 @@ func (c *emergencyCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(d)
+	text, err := postOwn(ctx, s, c.Gateway, exchange.PathEmergencies, c.TokenFile, d)
 	if err != nil {
 		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.Gateway, "/")+exchange.PathEmergencies, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if c.TokenFile != "" {
-		token, err := readLine(c.TokenFile)
-		if err != nil {
-			return err
-		}
-		req.Header.Set(exchange.HeaderToken, token)
-	}
-	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
-	if err != nil {
-		return fmt.Errorf("the gateway does not answer: %w", err)
-	}
-	defer res.Body.Close()
-	if text, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusCreated {
-		fmt.Fprintln(s.err, string(text))
-		return exit(exitFailed)
 	}
 	var out exchange.Declared
 	if err := json.Unmarshal(text, &out); err != nil {
@@ -73,6 +49,40 @@ func (c *emergencyCmd) Run(ctx context.Context, s streams) error {
 	}
 	fmt.Fprintln(s.out, out.ID)
 	return os.WriteFile(c.Out, []byte(out.Mandate+"\n"), 0o600)
+}
+
+// postOwn sends a request of a client to its own gateway and gives the body of the 201 that is due; any other answer is shown as it came.
+func postOwn(ctx context.Context, s streams, gateway, path, tokenFile string, in any) ([]byte, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(gateway, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if tokenFile != "" {
+		token, err := readLine(tokenFile)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set(exchange.HeaderToken, token)
+	}
+	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the gateway does not answer: %w", err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusCreated {
+		fmt.Fprintln(s.err, string(text))
+		return nil, exit(exitFailed)
+	}
+	return text, nil
 }
 
 func (c *emergencyCmd) declaration() (*exchange.Declaration, error) {

@@ -182,12 +182,22 @@ func checkAudience(clients, audience []string, azp string) error {
 // Bound verifies the token of a person's login for a consent, or for withdrawing one, by everything but time: what it was bound to stands for longer than a
 // session. It must have been made for a client id that the directory keeps for consents. The issuer must still publish the key.
 func (v *Verifier) Bound(ctx context.Context, token string) (*Claims, error) {
+	c, audience, err := v.timeless(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	// LAW: GDPR Art. 4(11): a consent is unambiguous. A login for reading, whatever its nonce, is none: consents have client ids of their own.
+	return c, checkAudience(c.Issuer.Consents, audience, c.Text("azp"))
+}
+
+// timeless verifies the token of a person's login by everything but time and audience, which it gives: the caller holds it to the directory's client ids.
+func (v *Verifier) timeless(ctx context.Context, token string) (*Claims, []string, error) {
 	if token == "" || len(token) > MaxToken {
-		return nil, countersign.Refuse(countersign.CodeUnauthenticated, "an identity token of 1 to %d bytes is due", MaxToken)
+		return nil, nil, countersign.Refuse(countersign.CodeUnauthenticated, "an identity token of 1 to %d bytes is due", MaxToken)
 	}
 	issuer, err := v.issuerOf(token, countersign.IssuerPerson, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys := &telling{issuerKeys: v.keysOf(issuer.URL)}
 	check := oidc.NewVerifier(issuer.URL, keys, &oidc.Config{
@@ -197,21 +207,20 @@ func (v *Verifier) Bound(ctx context.Context, token string) (*Claims, error) {
 	t, err := check.Verify(ctx, token)
 	if err != nil {
 		if errors.Is(keys.failure, countersign.CodeNetwork) {
-			return nil, keys.failure
+			return nil, nil, keys.failure
 		}
-		return nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token is not valid")
+		return nil, nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token is not valid")
 	}
 	c := &Claims{Issuer: issuer, Nonce: t.Nonce, Issued: t.IssuedAt, Expires: t.Expiry}
 	if err := t.Claims(&c.all); err != nil {
-		return nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token's claims cannot be read")
+		return nil, nil, countersign.RefuseBecause(countersign.CodeUnauthenticated, err, "the identity token's claims cannot be read")
 	}
 	claim := issuer.Claim
 	if claim == "" {
 		claim = "sub"
 	}
 	c.Value = c.Text(claim)
-	// LAW: GDPR Art. 4(11): a consent is unambiguous. A login for reading, whatever its nonce, is none: consents have client ids of their own.
-	return c, checkAudience(issuer.Consents, t.Audience, c.Text("azp"))
+	return c, t.Audience, nil
 }
 
 // OfficialClaims verifies the token of an official of a member and gives what it says.

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -158,6 +159,10 @@ func (r *gatewayRunCmd) Run(ctx context.Context, s streams) error {
 		// and saves a tenth of its time. docs/design/performance.md has the figures.
 		debug.SetGCPercent(gcPercent)
 	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// One for the wait for the disk: the runtime counts a goroutine that waits in the kernel as one that runs, until it looks again.
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 	logger := slog.New(slog.NewJSONHandler(s.err, nil)).With("member", c.Member.String(), "gateway", string(c.Name))
 	return runGateway(ctx, c, clock.Default(), logger)
 }
@@ -249,9 +254,6 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 
 // signWindow is how long signatures may gather under load; a gateway at rest does not wait.
 const signWindow = 300 * time.Microsecond
-
-// commitWindow is how long records may gather under load for one commit; a gateway at rest does not wait.
-const commitWindow = 500 * time.Microsecond
 
 const gcPercent = 500
 

@@ -49,7 +49,6 @@ func (p logParts) config(s ledger.Store, now clock.Clock, logger *slog.Logger) (
 	}
 	return ledger.Config{
 		Store: s, Origin: p.origin, Key: key, TagKeys: tags, MonthKeys: filepath.Join(p.keys, keyExpiry), Clock: now, Logger: logger,
-		SignWindow: signWindow, CommitWindow: commitWindow,
 	}, nil
 }
 

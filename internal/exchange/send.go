@@ -82,8 +82,13 @@ func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook,
 		c.refuseHere(w, r, rules, q, err)
 		return
 	}
-	signed := c.sign(r.Context(), out, q)
-	if err := c.intend(r.Context(), rules, q, gw); err != nil {
+	signed, err := c.profiles.request.Prepare(c.Log.Signer(), httpsig.Message{Method: q.method, Path: q.rawPath(), Query: q.target.Query, Header: out.Header}, c.now(), "")
+	if err != nil {
+		c.refuseHere(w, r, rules, q, err)
+		return
+	}
+	intended, err := c.intend(r.Context(), rules, q, gw, signed)
+	if err != nil {
 		if countersign.CodeOf(err) == countersign.CodeBudget {
 			c.refuseHere(w, r, rules, q, err)
 			return
@@ -96,7 +101,8 @@ func (c *Consumer) send(w http.ResponseWriter, r *http.Request, rules *rulebook,
 	defer cancel()
 	var res *http.Response
 	sent := false
-	if err = signed(); err == nil {
+	if err = intended.Unsigned; err == nil {
+		signed.Headers(intended.Also[0]).Set(out.Header)
 		res, sent, err = c.call(ctx, gw, out)
 	}
 	if err != nil && !sent {
@@ -176,27 +182,6 @@ func (c *Consumer) request(gw *federation.Gateway, q *question) (*http.Request, 
 	return &http.Request{Method: q.method, URL: u, Header: h.Header, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}, nil
 }
 
-// sign signs the request while its intent goes to the disk: neither needs the other, and nothing is sent before both are there. What it
-// returns waits for the signature and sets it.
-func (c *Consumer) sign(ctx context.Context, req *http.Request, q *question) (wait func() error) {
-	type result struct {
-		headers httpsig.Headers
-		err     error
-	}
-	done := make(chan result, 1) // a signature that nobody waits for holds nobody up
-	go func() {
-		headers, err := c.profiles.request.Sign(ctx, c.Signer, httpsig.Message{Method: q.method, Path: q.rawPath(), Query: q.target.Query, Header: req.Header}, c.now())
-		done <- result{headers, err}
-	}()
-	return func() error {
-		r := <-done
-		if r.err == nil {
-			r.headers.Set(req.Header)
-		}
-		return r.err
-	}
-}
-
 // headerSet sets headers of one value each out of one piece of memory.
 type headerSet struct {
 	http.Header
@@ -218,13 +203,17 @@ func (q *question) rawPath() string {
 }
 
 // intend makes the intent durable, and counts what only the consumer can count: the registers that its member asks about one person, and
-// the people that its officials look up.
-func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw *federation.Gateway) error {
+// the people that its officials look up. The request is signed while its intent goes to the disk, with all that go there with it: by the log's key,
+// under one root.
+func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw *federation.Gateway, request httpsig.Prepared) (*ledger.Intended, error) {
 	content, err := q.intent(gw)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.Log.Intend(ctx, ledger.Intent{Exchange: q.id, Budgets: c.budgets(rules.consumerBudgets(q), countersign.SideConsumer), Body: content})
+	return c.Log.Intend(ctx, ledger.Intent{
+		Exchange: q.id, Budgets: c.budgets(rules.consumerBudgets(q), countersign.SideConsumer), Body: content,
+		Also: []keys.Item{{Domain: request.Domain, Message: request.Base}},
+	})
 }
 
 // call sends the request once, and reports whether any of it may have left: then only the other gateway knows what became of it. A gateway never

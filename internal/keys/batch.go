@@ -96,14 +96,11 @@ func (b *BatchSigner) SignMany(ctx context.Context, items []Item) ([][]byte, err
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("waiting for a signature: %w", err)
 	}
-	t := &ticket{leaves: make([]countersign.TreeLeaf, len(items)), done: make(chan struct{})}
-	for i, item := range items {
-		leaf, err := countersign.NewTreeLeaf(item.Domain, item.Message)
-		if err != nil {
-			return nil, err
-		}
-		t.leaves[i] = leaf
+	leaves, err := leavesOf(items)
+	if err != nil {
+		return nil, err
 	}
+	t := &ticket{leaves: leaves, done: make(chan struct{})}
 	if err := b.enqueue(t); err != nil {
 		return nil, err
 	}
@@ -118,9 +115,43 @@ func (b *BatchSigner) SignMany(ctx context.Context, items []Item) ([][]byte, err
 	if t.err != nil {
 		return nil, t.err
 	}
-	sigs := make([][]byte, len(items))
+	return signatures(t.tree, t.first, len(items))
+}
+
+// SignGroup signs 1 to MaxGroup messages at once under one signature of their own, on the caller's time: for a caller who has gathered them already.
+// Closing does not wait for it.
+func (b *BatchSigner) SignGroup(items []Item) ([][]byte, error) {
+	if len(items) < 1 || len(items) > MaxGroup {
+		return nil, countersign.Refuse(countersign.CodeInternal, "%d messages to sign at once: 1 to %d", len(items), MaxGroup)
+	}
+	leaves, err := leavesOf(items)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := countersign.SignTree(b.key, leaves)
+	if err != nil {
+		return nil, err
+	}
+	return signatures(tree, 0, len(items))
+}
+
+func leavesOf(items []Item) ([]countersign.TreeLeaf, error) {
+	leaves := make([]countersign.TreeLeaf, len(items))
+	for i, item := range items {
+		leaf, err := countersign.NewTreeLeaf(item.Domain, item.Message)
+		if err != nil {
+			return nil, err
+		}
+		leaves[i] = leaf
+	}
+	return leaves, nil
+}
+
+// signatures are the wire forms of n leaves of a tree.
+func signatures(tree *countersign.SignedTree, first, n int) ([][]byte, error) {
+	sigs := make([][]byte, n)
 	for i := range sigs {
-		s, err := t.tree.Signature(t.first + i)
+		s, err := tree.Signature(first + i)
 		if err != nil {
 			return nil, err
 		}

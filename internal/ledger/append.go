@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/keys"
 )
 
 // Reservation takes an exchange id before anything is asked of a register, with every budget and mandate use that the exchange counts on.
@@ -61,9 +62,16 @@ func (l *Log) budgets(budgets []Budget, uses []Use) []Budget {
 // Intent is a consumer's durable word that it is about to ask.
 type Intent struct {
 	Exchange countersign.ExchangeID
-	Body     []byte    // what is needed to close it after a crash; sealed before it is stored
-	Expires  time.Time // the month whose key seals the body; the zero value means 31 days from now
-	Budgets  []Budget  // the consumer's own
+	Body     []byte      // what is needed to close it after a crash; sealed before it is stored
+	Expires  time.Time   // the month whose key seals the body; the zero value means 31 days from now
+	Budgets  []Budget    // the consumer's own
+	Also     []keys.Item // signed with the log's key while the intent goes to the disk, up to three
+}
+
+// Intended is an intent that is durable.
+type Intended struct {
+	Also     [][]byte // the signatures of Intent.Also, in order
+	Unsigned error    // why there are none; the intent stands all the same
 }
 
 // monthSize is the length of the month before a sealed intent's body.
@@ -76,10 +84,10 @@ type OpenIntent struct {
 	Body     []byte
 }
 
-// Intend makes the intent durable, with its budgets. Its errors are Reserve's.
-func (l *Log) Intend(ctx context.Context, i Intent) error {
-	if i.Exchange == (countersign.ExchangeID{}) {
-		return countersign.Refuse(countersign.CodeInternal, "an intent lacks its exchange id")
+// Intend makes the intent durable, with its budgets, and signs what its sender is about to say. Its errors are Reserve's.
+func (l *Log) Intend(ctx context.Context, i Intent) (*Intended, error) {
+	if i.Exchange == (countersign.ExchangeID{}) || len(i.Also) > maxAlso {
+		return nil, countersign.Refuse(countersign.CodeInternal, "an intent lacks its exchange id, or has %d messages to sign with it: at most %d", len(i.Also), maxAlso)
 	}
 	now := l.clock.Now()
 	if i.Expires.IsZero() {
@@ -87,16 +95,20 @@ func (l *Log) Intend(ctx context.Context, i Intent) error {
 	}
 	month, err := endOf(now, i.Expires)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sealed, err := l.vault.sealBrief(month, i.Body, l.intentContext(i.Exchange))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// The month stands before the sealed body, for opening it.
 	body := append(binary.BigEndian.AppendUint32(make([]byte, 0, monthSize+len(sealed)), uint32(month)), sealed...) //nolint:gosec // months are positive
 	c := &Claim{Exchange: i.Exchange, Intent: true, Sealed: body, Budgets: i.Budgets}
-	return l.committer.submit(ctx, &op{claim: c, durable: true})
+	o := &op{claim: c, durable: true, also: i.Also}
+	if err := l.committer.submit(ctx, o); err != nil {
+		return nil, err
+	}
+	return &Intended{Also: o.placed.Also, Unsigned: o.unsigned}, nil
 }
 
 // OpenIntents lists up to limit intents that nothing has closed, oldest first, for closing them after a crash.

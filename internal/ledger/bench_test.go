@@ -2,7 +2,6 @@ package ledger_test
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,9 +50,6 @@ func openReal(b *testing.B) (*member, *ledger.Log) {
 	cfg := m.config()
 	cfg.Clock = clock.System{}
 	cfg.Tick = time.Second
-	if w, err := time.ParseDuration(os.Getenv("COMMIT_WINDOW")); err == nil {
-		cfg.CommitWindow = w
-	}
 	l, err := ledger.Open(b.Context(), cfg)
 	if err != nil {
 		b.Fatal(err)
@@ -114,7 +110,7 @@ func BenchmarkConsumer(b *testing.B) {
 				e := m.entry(subject(count.Add(7919)))
 				e.Tag = l.TagOf(subject(count.Load()))
 				e.CloseIntent = true
-				if err := l.Intend(b.Context(), ledger.Intent{Exchange: e.Exchange, Body: body}); err != nil {
+				if _, err := l.Intend(b.Context(), ledger.Intent{Exchange: e.Exchange, Body: body}); err != nil {
 					return err
 				}
 				_, err := l.Append(b.Context(), e)

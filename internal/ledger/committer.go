@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -23,30 +24,40 @@ const (
 	maxQueue = 16 * maxBatch
 	// maxAlso is how many messages may be signed with one promise.
 	maxAlso = 3
-	// maxSigning is how many committed batches may wait for their signature.
-	maxSigning = 16
+	// maxFlights is how many batches may be stored and not told: one that waits for the disk, and one that comes after it.
+	maxFlights = 2
 )
 
 // op is one operation on its way into a transaction: a claim or an entry.
 type op struct {
 	claim   *Claim
 	durable bool // a claim that must survive a power failure by itself
-	told    bool // its end was told before its batch had reached the disk
 
 	row        *EntryRow
 	hash       tlog.Hash
 	closes     bool
 	placed     Placed
+	unsigned   error // an intent's: why what was to be signed with it is not
 	unpromised bool
-	also       []keys.Item // signed with the promise
+	also       []keys.Item // signed with the promise, or while an intent goes to the disk
 
 	destroys *DestructionRow // the month that is destroyed with this entry, or whose destruction stands in the log already where there is none
 
 	done chan error // capacity 1
 }
 
-// committer is the one goroutine that writes. It takes what has gathered while the last commit was under way, commits it in one
-// transaction, and leaves the signing of promises to a second goroutine, so that the next commit need not wait for it.
+// flight is a batch that is stored and has not reached the disk.
+type flight struct {
+	ops      []*op // those that wait for the disk
+	size     int   // of the batch
+	edge     tiles.Edge
+	started  time.Time
+	unsigned error // why what was to be signed with it is not
+}
+
+// committer is the one goroutine that writes. It takes what has gathered and stores it in one transaction. A second goroutine waits for the disk, for
+// the batch that has just been stored while the next one is made; a third signs the batch's promises, and what is to be signed with it, meanwhile. What is signed
+// leaves only when the disk has it.
 type committer struct {
 	log *Log
 
@@ -54,34 +65,37 @@ type committer struct {
 	queue  []*op
 	closed bool
 	wake   chan struct{} // capacity 1
-	target int           // operations that end the gathering early; 0 where nobody gathers
-	ready  chan struct{} // told once when target is reached; capacity 1
+	spare  []*op         // an empty queue to be used again
 
-	// For gathering: how many operations came since when, and how many a window would bring by that.
-	arrived  int
-	measured time.Time
-	expected int
-
-	signing chan []*op
+	room    chan struct{} // held from the taking of a batch until the disk is waited for on its behalf
+	flights chan *flight
+	signing chan *flight
+	signed  chan *flight // in the order of flights
 	workers sync.WaitGroup
 
+	stale atomic.Bool // a batch failed: what is stored must be read before the next
+
 	// The committer's alone:
-	spare []*op
-	stale bool // the last commit failed: what is stored must be read before the next
+	ahead tiles.Edge // of what is stored
 	last  countersign.Millis
 
 	edgeMu sync.RWMutex
-	edge   tiles.Edge
+	edge   tiles.Edge // of what is durable
 }
 
 func newCommitter(l *Log, edge tiles.Edge, last countersign.Millis) *committer {
-	c := &committer{log: l, wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), measured: l.clock.Now(), signing: make(chan []*op, maxSigning), edge: edge, last: last}
+	c := &committer{
+		log: l, wake: make(chan struct{}, 1),
+		room: make(chan struct{}, 1), flights: make(chan *flight, maxFlights), signing: make(chan *flight, maxFlights), signed: make(chan *flight, maxFlights),
+		ahead: edge, edge: edge, last: last,
+	}
 	c.workers.Go(c.run)
+	c.workers.Go(c.land)
 	c.workers.Go(c.sign)
 	return c
 }
 
-// current is the edge of what is committed.
+// current is the edge of what is durable.
 func (c *committer) current() tiles.Edge {
 	c.edgeMu.RLock()
 	defer c.edgeMu.RUnlock()
@@ -106,11 +120,7 @@ func (c *committer) submit(ctx context.Context, o *op) error {
 		return countersign.Refuse(countersign.CodeBusy, "more records wait than the disk takes: ask again later")
 	}
 	c.queue = append(c.queue, o)
-	c.arrived++
 	first := len(c.queue) == 1
-	if c.target > 0 && len(c.queue) >= c.target {
-		c.endGathering()
-	}
 	c.mu.Unlock()
 	if first {
 		select {
@@ -131,7 +141,6 @@ func (c *committer) close() {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
-	c.endGathering()
 	c.mu.Unlock()
 	if !closed {
 		select {
@@ -143,67 +152,22 @@ func (c *committer) close() {
 }
 
 func (c *committer) run() {
+	defer close(c.flights)
 	defer close(c.signing)
 	for {
-		c.gather()
+		c.room <- struct{}{} // a batch that is stored and waits for the disk is company enough: what comes meanwhile shares the next
 		ops, more := c.take()
 		if len(ops) > 0 {
 			c.commit(ops)
 			continue
 		}
+		<-c.room
 		if !more {
 			return
 		}
 		<-c.wake
 		// Whoever is ready to run may be about to ask; an idle machine has nobody, and this returns at once.
 		runtime.Gosched()
-	}
-}
-
-// worthGathering is how many operations a window must promise before it is worth waiting for: below that, the wait costs more than the
-// commits that it saves.
-const worthGathering = 3
-
-// measureFor is the shortest time over which arrivals are counted.
-const measureFor = 5 * time.Millisecond
-
-// gather waits for company where operations come so densely that one commit can serve several. Each commit costs an fsync, two switches of
-// threads and some pages, whatever its size. An idle log never waits.
-func (c *committer) gather() {
-	window := c.log.commitWindow
-	c.mu.Lock()
-	if now := c.log.clock.Now(); now.Sub(c.measured) >= measureFor {
-		c.expected = int(float64(c.arrived) * float64(window) / float64(now.Sub(c.measured)))
-		c.arrived, c.measured = 0, now
-	}
-	if window == 0 || c.closed || len(c.queue) == 0 || c.expected < worthGathering || len(c.queue) >= c.expected {
-		c.mu.Unlock()
-		return
-	}
-	c.target = min(c.expected, maxBatch)
-	select { // a signal left over from a window that ended by time
-	case <-c.ready:
-	default:
-	}
-	c.mu.Unlock()
-
-	t := time.NewTimer(window)
-	select {
-	case <-c.ready:
-	case <-t.C:
-	}
-	t.Stop()
-	c.mu.Lock()
-	c.target = 0
-	c.mu.Unlock()
-}
-
-// endGathering is called with mu held.
-func (c *committer) endGathering() {
-	c.target = 0
-	select {
-	case c.ready <- struct{}{}:
-	default:
 	}
 }
 
@@ -221,49 +185,37 @@ func (c *committer) take() (ops []*op, more bool) {
 	return ops, more
 }
 
-// commit makes one transaction of the operations and tells each its end.
+// commit makes one transaction of the operations. Those that need not wait for the disk are told their end; the others take off.
 func (c *committer) commit(ops []*op) {
-	l := c.log
-	started := l.clock.Now()
-	edge, err := c.prepare(ops, started)
-	if err != nil {
+	f := &flight{size: len(ops), started: c.log.clock.Now()}
+	var err error
+	if f.edge, err = c.store(ops, f.started); err != nil {
+		<-c.room
 		c.fail(ops, err)
 		return
 	}
-	c.edgeMu.Lock()
-	c.edge = edge // before anybody is told: whoever is finds its leaf in the log
-	c.edgeMu.Unlock()
-	entries := ops[:0:0]
-	leaves := 0
+	// A reservation need not wait for the records that share its batch: nothing leaves before its own record is on the disk, and that brings it there.
+	f.ops = ops[:0]
 	for _, o := range ops {
-		switch {
-		case o.told:
-		case o.row != nil && o.unpromised:
-			o.placed = Placed{Index: o.row.Index, LeafHash: countersign.Digest(o.hash), Leaf: o.row.Leaf, Time: o.row.At}
-			o.done <- nil
-			leaves++
-		case o.row != nil:
-			entries = append(entries, o)
-			leaves++
-		case o.claim != nil:
+		if o.claim != nil && !o.durable {
 			o.done <- o.claim.Refused
-		default:
-			o.done <- nil
+			continue
 		}
+		f.ops = append(f.ops, o)
 	}
-	l.metrics.commits.Inc()
-	l.metrics.batch.Observe(float64(len(ops)))
-	l.metrics.commitSeconds.Observe(l.clock.Now().Sub(started).Seconds())
-	l.metrics.leaves.Add(float64(leaves))
-	if len(entries) > 0 {
-		c.signing <- entries
+	clear(ops[len(f.ops):])
+	c.ahead = f.edge
+	if len(f.ops) == 0 {
+		<-c.room
+		c.committed(f)
+		return
 	}
-	clear(ops)
-	c.spare = ops[:0]
+	c.signing <- f
+	c.flights <- f
 }
 
-// prepare assigns indexes, extends the edge and commits.
-func (c *committer) prepare(ops []*op, now time.Time) (tiles.Edge, error) {
+// store assigns indexes, extends the edge and stores the batch.
+func (c *committer) store(ops []*op, now time.Time) (tiles.Edge, error) {
 	if err := c.recover(); err != nil {
 		return tiles.Edge{}, err
 	}
@@ -274,15 +226,14 @@ func (c *committer) prepare(ops []*op, now time.Time) (tiles.Edge, error) {
 	at := max(countersign.MillisOf(now), c.last)
 	b := &Batch{Now: now}
 	hashes := make([]tlog.Hash, 0, len(ops))
-	size := c.edge.Size()
+	size := c.ahead.Size()
 	for _, o := range ops {
 		if o.claim != nil {
 			b.Claims = append(b.Claims, o.claim)
-			b.Durable = b.Durable || o.durable
 			continue
 		}
 		if o.destroys != nil {
-			b.Destroyed, b.Durable = o.destroys, true
+			b.Destroyed = o.destroys
 		}
 		if o.row == nil {
 			continue
@@ -296,51 +247,96 @@ func (c *committer) prepare(ops []*op, now time.Time) (tiles.Edge, error) {
 		}
 		hashes = append(hashes, o.hash)
 		b.Entries = append(b.Entries, o.row)
-		b.Durable = true
 		if o.closes {
 			b.Closed = append(b.Closed, o.row.Exchange)
 		}
 	}
-	edge, full := c.edge.Extend(hashes)
+	edge, full := c.ahead.Extend(hashes)
 	for _, t := range full {
 		b.Tiles = append(b.Tiles, TileRow(t))
 	}
-	// A reservation need not wait for the records that share its batch: nothing leaves before its own record is on the disk, and that brings it there.
-	b.Stored = func() {
-		for _, o := range ops {
-			if o.claim != nil && !o.durable {
-				o.told = true
-				o.done <- o.claim.Refused
-			}
-		}
-	}
 	if err := c.log.store.Commit(context.Background(), b); err != nil {
-		c.stale = true
+		c.stale.Store(true)
 		return tiles.Edge{}, err
 	}
 	c.last = at
 	return edge, nil
 }
 
-// recover reads what is stored after a commit that failed: it may have been stored all the same, and then its leaves stand, although
+// recover reads what is stored after a batch that failed: it may have been stored all the same, and then its leaves stand, although
 // nobody was told.
 func (c *committer) recover() error {
-	if !c.stale {
+	if !c.stale.CompareAndSwap(true, false) { // before it reads: a batch that fails from here on is looked for again
 		return nil
 	}
-	ctx := context.Background()
-	edge, err := loadEdge(ctx, c.log.store)
+	edge, err := loadEdge(context.Background(), c.log.store)
+	if err == nil && edge.Size() < c.current().Size() {
+		err = countersign.Refuse(countersign.CodeStore, "the store has lost leaves that were promised: it has %d of %d; stop, and restore it", edge.Size(), c.current().Size())
+	}
 	if err != nil {
+		c.stale.Store(true)
 		return err
 	}
-	if edge.Size() < c.edge.Size() {
-		return countersign.Refuse(countersign.CodeStore, "the store has lost leaves that were promised: it has %d of %d; stop, and restore it", edge.Size(), c.edge.Size())
-	}
-	c.edgeMu.Lock()
-	c.edge = edge
-	c.edgeMu.Unlock()
-	c.stale = false
+	c.ahead = edge
 	return nil
+}
+
+// land waits for the disk and for the signatures, and tells the operations of a batch their end.
+func (c *committer) land() {
+	for f := range c.flights {
+		<-c.room
+		err := c.log.store.Sync(context.Background())
+		<-c.signed // which is f: the operations are nobody else's from here on
+		if err != nil {
+			c.stale.Store(true)
+			c.fail(f.ops, err)
+			continue
+		}
+		c.edgeMu.Lock()
+		c.edge = f.edge // before anybody is told: whoever is finds its leaf in the log
+		c.edgeMu.Unlock()
+		c.tell(f)
+		c.committed(f)
+	}
+}
+
+// tell ends the operations of a batch that is on the disk.
+func (c *committer) tell(f *flight) {
+	leaves := 0
+	for _, o := range f.ops {
+		switch {
+		case o.row != nil && o.unpromised:
+			o.placed = Placed{Index: o.row.Index, LeafHash: countersign.Digest(o.hash), Leaf: o.row.Leaf, Time: o.row.At}
+			o.done <- nil
+			leaves++
+		case o.row != nil:
+			o.done <- f.unsigned
+			leaves++
+		case o.claim != nil:
+			o.unsigned = f.unsigned
+			o.done <- o.claim.Refused
+		default:
+			o.done <- nil
+		}
+	}
+	c.log.metrics.leaves.Add(float64(leaves))
+}
+
+// committed counts a batch whose end was told.
+func (c *committer) committed(f *flight) {
+	m := c.log.metrics
+	m.commits.Inc()
+	m.batch.Observe(float64(f.size))
+	m.commitSeconds.Observe(c.log.clock.Now().Sub(f.started).Seconds())
+	c.reuse(f.ops)
+}
+
+// reuse keeps a batch's list for operations to come.
+func (c *committer) reuse(ops []*op) {
+	clear(ops)
+	c.mu.Lock()
+	c.spare = ops[:0]
+	c.mu.Unlock()
 }
 
 func (c *committer) fail(ops []*op, err error) {
@@ -350,12 +346,9 @@ func (c *committer) fail(ops []*op, err error) {
 	c.log.metrics.commitFailures.Inc()
 	c.log.logger.Error("commit failed", slog.Int("operations", len(ops)), slog.Any("error", err), slog.Any("cause", causeOf(err)))
 	for _, o := range ops {
-		if !o.told {
-			o.done <- err
-		}
+		o.done <- err
 	}
-	clear(ops)
-	c.spare = ops[:0]
+	c.reuse(ops)
 }
 
 // causeOf finds what lies beneath a refusal, for the operator's log.
@@ -366,38 +359,61 @@ func causeOf(err error) error {
 	return nil
 }
 
-// sign makes the promises of committed entries, a batch under one signature.
+// sign makes the promises of stored entries, and signs what is to be signed with them and with intents, a batch under one signature.
 func (c *committer) sign() {
-	for ops := range c.signing {
-		for len(ops) > 0 {
-			var items []keys.Item
-			n := 0
-			for n < len(ops) && len(items)+1+len(ops[n].also) <= keys.MaxGroup {
-				o := ops[n]
-				p := countersign.Promise{Origin: c.log.origin, Index: o.row.Index, Leaf: countersign.Digest(o.hash), Time: o.row.At}
-				o.placed = Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: o.row.Leaf, Time: p.Time, Promise: p.Encode()}
-				items = append(append(items, keys.Item{Domain: countersign.DomainReceipt, Message: o.placed.Promise}), o.also...)
-				n++
-			}
-			c.signGroup(ops[:n], items)
-			ops = ops[n:]
+	for f := range c.signing {
+		if f.unsigned = c.signBatch(f.ops); f.unsigned != nil {
+			c.log.logger.Error("signing promises", slog.Any("error", f.unsigned), slog.Any("cause", causeOf(f.unsigned)))
 		}
+		c.signed <- f
 	}
 }
 
-// signGroup signs the promises of some entries, and what is to be signed with them, under one root.
-func (c *committer) signGroup(ops []*op, items []keys.Item) {
-	sigs, err := c.log.signer.SignMany(context.Background(), items)
+func (c *committer) signBatch(ops []*op) error {
+	items := make([]keys.Item, 0, 2*len(ops))
+	group := 0 // where the group of one signature begins
+	for i, o := range ops {
+		own := len(o.also)
+		switch {
+		case o.row != nil && !o.unpromised:
+			own++
+		case o.claim == nil || o.claim.Refused != nil:
+			continue
+		}
+		if len(items)+own > keys.MaxGroup {
+			if err := c.signGroup(ops[group:i], items); err != nil {
+				return err
+			}
+			group, items = i, items[:0]
+		}
+		if o.row != nil {
+			p := countersign.Promise{Origin: c.log.origin, Index: o.row.Index, Leaf: countersign.Digest(o.hash), Time: o.row.At}
+			o.placed = Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: o.row.Leaf, Time: p.Time, Promise: p.Encode()}
+			items = append(items, keys.Item{Domain: countersign.DomainReceipt, Message: o.placed.Promise})
+		}
+		items = append(items, o.also...)
+	}
+	return c.signGroup(ops[group:], items)
+}
+
+// signGroup signs the items of some operations under one root, and gives each operation its own.
+func (c *committer) signGroup(ops []*op, items []keys.Item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	sigs, err := c.log.signer.SignGroup(items)
 	if err != nil {
-		err = fmt.Errorf("the record is durable, but its promise could not be signed: %w", err)
-		c.log.logger.Error("signing promises", slog.Any("error", err), slog.Any("cause", causeOf(err)))
+		return fmt.Errorf("the record is durable, but what was to be signed with it could not be: %w", err)
 	}
 	for _, o := range ops {
-		if err == nil {
-			k := 1 + len(o.also)
-			o.placed.Signature, o.placed.Also = sigs[0], sigs[1:k:k]
-			sigs = sigs[k:]
+		switch {
+		case o.row != nil && !o.unpromised:
+			o.placed.Signature, sigs = sigs[0], sigs[1:]
+		case o.claim == nil || o.claim.Refused != nil:
+			continue
 		}
-		o.done <- err
+		k := len(o.also)
+		o.placed.Also, sigs = sigs[:k:k], sigs[k:]
 	}
+	return nil
 }

@@ -50,7 +50,7 @@ func expiringChild(dir string) error {
 		_, _ = fmt.Fprintln(os.Stdout, "step")
 		return false, false
 	}
-	l, err := ledger.Open(ctx, ledger.Config{Store: &faultyExpiry{s, step}, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.Fixed(now), Tick: time.Hour})
+	l, err := ledger.Open(ctx, ledger.Config{Store: &faultyExpiry{Store: s, step: step}, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.Fixed(now), Tick: time.Hour})
 	if err != nil {
 		return err
 	}

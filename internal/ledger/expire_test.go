@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -345,7 +346,8 @@ func TestWitnessesSeeTheMonthEnd(t *testing.T) {
 // faultyExpiry fails the n-th step of an expiry, before it is stored or after.
 type faultyExpiry struct {
 	ledger.Store
-	step func() (before, after bool)
+	step      func() (before, after bool)
+	destroyed atomic.Bool // a destruction stands in the store and waits for the disk
 }
 
 func (f *faultyExpiry) fault(do func() error) error {
@@ -366,7 +368,15 @@ func (f *faultyExpiry) Commit(ctx context.Context, b *ledger.Batch) error {
 	if b.Destroyed == nil {
 		return f.Store.Commit(ctx, b)
 	}
+	f.destroyed.Store(true)
 	return f.fault(func() error { return f.Store.Commit(ctx, b) })
+}
+
+func (f *faultyExpiry) Sync(ctx context.Context) error {
+	if !f.destroyed.CompareAndSwap(true, false) {
+		return f.Store.Sync(ctx)
+	}
+	return f.fault(func() error { return f.Store.Sync(ctx) })
 }
 
 func (f *faultyExpiry) Empty(ctx context.Context, month ledger.Month, limit int) (m ledger.MonthRow, err error) {
@@ -409,7 +419,7 @@ func expireWithFault(t *testing.T, n int, after, reopen bool) (steps int) {
 		struck = struck || strike
 		return strike && !after, strike && after
 	}
-	m.wrap = func(s ledger.Store) ledger.Store { return &faultyExpiry{s, step} }
+	m.wrap = func(s ledger.Store) ledger.Store { return &faultyExpiry{Store: s, step: step} }
 	var disputed []countersign.ExchangeID
 	m.cfg.Disputed = func(context.Context) ([]countersign.ExchangeID, error) { return disputed, nil }
 	open := func() {

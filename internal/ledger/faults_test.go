@@ -56,7 +56,7 @@ func restore(t *testing.T, dir string, files map[string][]byte) {
 	}
 }
 
-// faulty fails commits: before they are stored, or after.
+// faulty fails commits and waits for the disk: before they have done anything, or after.
 type faulty struct {
 	ledger.Store
 	before, after func() bool
@@ -65,10 +65,18 @@ type faulty struct {
 var errDisk = errors.New("no space left on device")
 
 func (f *faulty) Commit(ctx context.Context, b *ledger.Batch) error {
+	return f.around(func() error { return f.Store.Commit(ctx, b) })
+}
+
+func (f *faulty) Sync(ctx context.Context) error {
+	return f.around(func() error { return f.Store.Sync(ctx) })
+}
+
+func (f *faulty) around(do func() error) error {
 	if f.before() {
 		return errDisk
 	}
-	if err := f.Store.Commit(ctx, b); err != nil {
+	if err := do(); err != nil {
 		return err
 	}
 	if f.after() {
@@ -192,11 +200,11 @@ func TestIntentsAreClosedByTheirEntry(t *testing.T) {
 	l := m.open()
 	first, second := m.entry(countersign.SubjectID{}), m.entry(countersign.SubjectID{})
 	for _, e := range []ledger.Entry{first, second} {
-		if err := l.Intend(t.Context(), ledger.Intent{Exchange: e.Exchange, Body: []byte("about " + e.Exchange.String())}); err != nil {
+		if _, err := l.Intend(t.Context(), ledger.Intent{Exchange: e.Exchange, Body: []byte("about " + e.Exchange.String())}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := l.Intend(t.Context(), ledger.Intent{Exchange: first.Exchange}); countersign.CodeOf(err) != countersign.CodeReplay {
+	if _, err := l.Intend(t.Context(), ledger.Intent{Exchange: first.Exchange}); countersign.CodeOf(err) != countersign.CodeReplay {
 		t.Fatalf("an intent twice: %v", err)
 	}
 	first.CloseIntent = true
@@ -218,7 +226,6 @@ func TestIntentsAreClosedByTheirEntry(t *testing.T) {
 
 func TestBudgetsAreExactThroughTheQueue(t *testing.T) {
 	m := begin(t)
-	m.cfg.CommitWindow = time.Millisecond
 	l := m.open()
 	key := l.BudgetKeyOf("programme", "P-1")
 	var granted, refused atomic.Int64

@@ -68,7 +68,7 @@ func child(dir string) error {
 					}
 					tell("reserve %s", e.Exchange)
 				} else {
-					if err := l.Intend(ctx, ledger.Intent{Exchange: e.Exchange, Body: []byte("x")}); err != nil {
+					if _, err := l.Intend(ctx, ledger.Intent{Exchange: e.Exchange, Body: []byte("x")}); err != nil {
 						errs <- err
 						return
 					}
@@ -106,8 +106,7 @@ func openChild(dir string) (*ledger.Log, *member, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond,
-		CommitWindow: 300 * time.Microsecond, SignWindow: 300 * time.Microsecond})
+	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond})
 	return l, &member{clock: &settable{now: time.Now()}}, err
 }
 

@@ -37,10 +37,6 @@ type Config struct {
 	Policy []byte       // C2SP tlog-policy: whose cosignatures make a quorum; empty for no witnesses
 	Client *http.Client // to witnesses; nil for one with time-outs of its own
 
-	// CommitWindow is how long operations may gather under load for one commit, 0 to 2 ms. 0 does not wait.
-	CommitWindow time.Duration
-	// SignWindow is how long promises may gather under load for one signature; see keys.NewBatchSigner. 0 does not wait.
-	SignWindow time.Duration
 	// Confirm has Open ask the witnesses what they hold of the log before it takes a record: see Log.Confirm.
 	Confirm bool
 	// Ended are the logs that this one has taken over from, oldest first.
@@ -65,8 +61,6 @@ type Log struct {
 	clock   clock.Clock
 	logger  *slog.Logger
 	metrics *Metrics
-
-	commitWindow time.Duration
 
 	committer *committer
 	publisher *publisher
@@ -155,13 +149,12 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, cfg.SignWindow); err != nil {
+	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, 0); err != nil {
 		return nil, err
 	}
 	if err := l.loadHistory(ctx, cfg); err != nil {
 		return nil, errors.Join(err, l.signer.Close(ctx))
 	}
-	l.commitWindow = cfg.CommitWindow
 	l.committer = newCommitter(l, edge, last)
 	l.time = newTimekeeper(l)
 	if l.publisher, err = newPublisher(ctx, l, cfg); err != nil {
@@ -219,9 +212,6 @@ func (cfg *Config) assemble() (*Log, error) {
 		return missing("the folder of the keys of expiry months")
 	case cfg.Clock == nil:
 		return missing("a clock")
-	}
-	if cfg.CommitWindow < 0 || cfg.CommitWindow > 2*time.Millisecond {
-		return nil, countersign.Refuse(countersign.CodeBadRequest, "commit window %s: give 0 to 2 ms", cfg.CommitWindow)
 	}
 	pub, ok := cfg.Key.Public().(ed25519.PublicKey)
 	if !ok {

@@ -143,7 +143,13 @@ func (l *Log) open(row *EntryRow) (*Stored, error) {
 
 // Promise signs the promise of an entry again, as Append did: the same words, for the log still keeps them.
 func (l *Log) Promise(ctx context.Context, s *Stored) (*Placed, error) {
-	_, index := countersign.SplitPlace(s.Index)
+	number, index := countersign.SplitPlace(s.Index)
+	if number == 0 && index >= l.Size() {
+		// It was read between its transaction and the disk: nothing is promised that a loss of power could undo.
+		if err := l.store.Sync(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p := countersign.Promise{Origin: s.Origin, Index: index, Leaf: countersign.LeafHash(s.LeafBytes), Time: s.Time}
 	out := &Placed{Index: p.Index, LeafHash: p.Leaf, Leaf: s.LeafBytes, Time: p.Time, Promise: p.Encode()}
 	sigs, err := l.signer.SignMany(ctx, []keys.Item{{Domain: countersign.DomainReceipt, Message: out.Promise}})

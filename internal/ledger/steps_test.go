@@ -35,6 +35,10 @@ func (b *broken) Commit(ctx context.Context, batch *ledger.Batch) error {
 	return b.around(func() error { return b.Store.Commit(ctx, batch) })
 }
 
+func (b *broken) Sync(ctx context.Context) error {
+	return b.around(func() error { return b.Store.Sync(ctx) })
+}
+
 func (b *broken) around(do func() error) error {
 	before, after := b.strikes()
 	if before {

@@ -23,8 +23,11 @@ type Store interface {
 	//
 	// When it returns nil the batch survives kill -9, and where Batch.Durable is set, a power failure too, together with every batch
 	// before it. When it returns an error, the batch may or may not be stored: the caller reads Size before it goes on. An index that
-	// exists is an error, never an overwrite.
+	// is not the log's next is an error, never an overwrite or a gap.
 	Commit(ctx context.Context, b *Batch) error
+	// Sync returns when every batch whose Commit had returned survives a power failure. Commit may be called meanwhile. After an error any of
+	// them that no earlier Sync has covered may be lost to one.
+	Sync(ctx context.Context) error
 
 	// Prune removes some claims and budgets that ended before the instant, a bounded step of work at a time, and reports how many
 	// rows it looked at and removed.
@@ -69,15 +72,11 @@ type Store interface {
 // Batch is what one transaction takes.
 type Batch struct {
 	Now     time.Time
-	Durable bool // survives a power failure when Commit has returned
+	Durable bool // survives a power failure when Commit has returned, as if Sync had followed
 	Claims  []*Claim
 	Entries []*EntryRow // consecutive indexes, from the log's size on
 	Closed  []countersign.ExchangeID
 	Tiles   []TileRow
-
-	// Stored, where it is set, is called by a Commit that is about to wait for the disk: the batch survives kill -9 from here on, and its claims
-	// are decided. Commit may fail all the same, and what Stored let go on then stands as it does after any commit that does not wait.
-	Stored func()
 
 	Destroyed *DestructionRow // a month's destruction that stands in the log with this batch: the month's account ends with it
 }

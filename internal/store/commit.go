@@ -26,13 +26,27 @@ func (s *SQLite) Commit(ctx context.Context, b *ledger.Batch) error {
 	if err != nil {
 		return err
 	}
-	err = s.run(w, b.Durable, b.Stored, func() error { return s.apply(w, b) })
+	err = s.run(w, b.Durable, func() error { return s.apply(w, b) })
 	if err != nil {
 		s.budgets, s.months = newBudgetCache(), nil
 		return errors.Join(refuse(err, "committing"), s.dropWriter())
 	}
+	w.next += uint64(len(b.Entries))
 	s.budgets.settle()
 	s.maintain(w)
+	return nil
+}
+
+// errNotNext reports an entry that would leave a gap in the log or stand where another stands.
+var errNotNext = errors.New("the next entry of the log is")
+
+// readNext finds where the log ends.
+func (w *writer) readNext() error {
+	var next int64
+	if _, err := w.one("SELECT max(idx) + 1 FROM entries", []*int64{&next}); err != nil {
+		return fmt.Errorf("reading the log's size: %w", err)
+	}
+	w.next = uint64(next) //nolint:gosec // indexes are not negative
 	return nil
 }
 
@@ -62,7 +76,10 @@ func (s *SQLite) apply(w *writer, b *ledger.Batch) error {
 			return err
 		}
 	}
-	for _, e := range b.Entries {
+	for i, e := range b.Entries {
+		if e.Index != w.next+uint64(i) {
+			return fmt.Errorf("entry %d: %w %d", e.Index, errNotNext, w.next+uint64(i))
+		}
 		if err := w.insertEntry(e); err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (s *SQLite) update(ctx context.Context, durable bool, f func(w *writer) err
 	if err != nil {
 		return err
 	}
-	err = s.run(w, durable, nil, func() error { return f(w) })
+	err = s.run(w, durable, func() error { return f(w) })
 	if err != nil {
 		return errors.Join(refuse(err, "updating"), s.dropWriter())
 	}
@@ -278,7 +278,7 @@ func (s *SQLite) Prune(ctx context.Context, before time.Time) (p ledger.Pruned, 
 	if err != nil {
 		return p, err
 	}
-	err = s.run(w, false, nil, func() (err error) {
+	err = s.run(w, false, func() (err error) {
 		if s.sweep.budgetsNext {
 			p, err = s.pruneBudgets(w, before)
 		} else {

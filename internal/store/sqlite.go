@@ -46,10 +46,9 @@ type SQLite struct {
 	pool   *sql.DB // readers
 	write  *sql.DB // one connection
 
-	mu      sync.Mutex           // held by Commit, Prune and the other writers
-	raw     *writer              // nil after an error: made anew by the next writer
-	torn    bool                 // a sync of the write-ahead log failed: see mend
-	sync    func(*os.File) error // datasync; another in tests of failing disks
+	mu      sync.Mutex // held by Commit, Prune and the other writers, not while Sync waits
+	raw     *writer    // nil after an error: made anew by the next writer
+	journal journal
 	budgets *budgetCache
 	months  map[ledger.Month]uint64 // how far the account of each month reaches; of what is stored
 	sweep   sweep
@@ -67,7 +66,7 @@ var _ ledger.Store = (*SQLite)(nil)
 // OpenSQLite opens the store in the file path and brings its schema up to date. It refuses a missing file unless Options.Create is
 // set, a file that is another program's database, and a file that another process uses.
 func OpenSQLite(ctx context.Context, path string, o Options) (_ *SQLite, err error) {
-	s := &SQLite{path: path, logger: o.Logger, sync: datasync}
+	s := &SQLite{path: path, logger: o.Logger, journal: journal{sync: datasync}}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -184,7 +183,7 @@ func (s *SQLite) Close() error {
 }
 
 func (s *SQLite) closeAll() error {
-	err := s.dropWriter()
+	err := errors.Join(s.dropWriter(), s.journal.close())
 	for _, db := range []*sql.DB{s.pool, s.write} {
 		if db != nil {
 			err = errors.Join(err, db.Close())
@@ -198,9 +197,9 @@ func (s *SQLite) closeAll() error {
 type writer struct {
 	conn *sql.Conn
 	dc   driver.Conn
-	wal  *os.File
 	statements
 	kept []*statement // those that live as long as the connection
+	next uint64       // the index of the next entry
 }
 
 type statements struct {
@@ -279,11 +278,14 @@ func (s *statement) rows(f func(row []driver.Value) error, values ...driver.Valu
 
 // writerLocked gives the writing connection, opening it anew after an error. It is called with mu held.
 func (s *SQLite) writerLocked(ctx context.Context) (*writer, error) {
-	if s.raw != nil {
+	if s.raw != nil && !s.journal.torn.Load() {
 		return s.raw, nil
 	}
 	if s.write == nil {
 		return nil, s.errReadOnly()
+	}
+	if err := s.dropWriter(); err != nil {
+		return nil, err
 	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
@@ -299,19 +301,15 @@ func (s *SQLite) writerLocked(ctx context.Context) (*writer, error) {
 		if err := w.prepareAll(); err != nil {
 			return err
 		}
-		if w.wal, err = openWAL(s.path); err != nil {
+		if err := w.readNext(); err != nil {
 			return err
 		}
-		if s.torn {
-			return w.mend()
-		}
-		return nil
+		return s.journal.reopen(s.path, w.mend)
 	})
 	s.raw = w
 	if err != nil {
 		return nil, errors.Join(refuse(err, "preparing the store's writer"), s.dropWriter())
 	}
-	s.torn = false
 	return w, nil
 }
 
@@ -362,9 +360,6 @@ func (s *SQLite) dropWriter() error {
 	})
 	if errors.Is(err, driver.ErrBadConn) {
 		err = nil
-	}
-	if w.wal != nil {
-		err = errors.Join(err, w.wal.Close())
 	}
 	return errors.Join(err, ignoreDone(w.conn.Close()))
 }

@@ -32,8 +32,8 @@ func TestNothingIsAcknowledgedBehindATornLog(t *testing.T) {
 		return s.Commit(ctx, &ledger.Batch{Now: now, Durable: true, Claims: []*ledger.Claim{{Exchange: countersign.NewExchangeID(now.Add(time.Duration(n) * time.Second)), Until: now.Add(time.Hour), By: "DEMO/GOV/MUN"}}})
 	}
 	synced := 0
-	disk := s.sync
-	s.sync = func(f *os.File) error {
+	disk := s.journal.sync
+	s.journal.sync = func(f *os.File) error {
 		synced++
 		return disk(f)
 	}
@@ -46,16 +46,16 @@ func TestNothingIsAcknowledgedBehindATornLog(t *testing.T) {
 	}
 
 	failure := errors.New("the disk is ill")
-	s.sync = func(*os.File) error { return failure }
+	s.journal.sync = func(*os.File) error { return failure }
 	if err := commit(); !errors.Is(err, failure) || countersign.CodeOf(err) != countersign.CodeStore {
 		t.Fatalf("a commit that could not be synced was acknowledged: %v", err)
 	}
-	if !s.torn {
+	if !s.journal.torn.Load() {
 		t.Fatal("the log is not known to be torn")
 	}
 
 	// A reader that stands on the log keeps it from starting over: still nothing is acknowledged.
-	s.sync = disk
+	s.journal.sync = disk
 	reader, err := s.pool.BeginTx(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestNothingIsAcknowledgedBehindATornLog(t *testing.T) {
 	if err := reader.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if err := commit(); err != nil || s.torn {
+	if err := commit(); err != nil || s.journal.torn.Load() {
 		t.Fatalf("the disk is well, and the store has not resumed: %v", err)
 	}
 	if err := s.pool.QueryRowContext(ctx, "SELECT count(*) FROM reservations").Scan(&count); err != nil || count < 2 || count > 3 {

@@ -155,7 +155,9 @@ func (c *committer) run() {
 	defer close(c.flights)
 	defer close(c.signing)
 	for {
-		c.room <- struct{}{} // a batch that is stored and waits for the disk is company enough: what comes meanwhile shares the next
+		c.room <- struct{}{} // a batch that is stored and waits for the disk is enough: what comes meanwhile shares the next
+		// Whoever is ready to run may be about to ask, and shares this one; an idle machine has nobody, and this returns at once.
+		runtime.Gosched()
 		ops, more := c.take()
 		if len(ops) > 0 {
 			c.commit(ops)
@@ -166,8 +168,6 @@ func (c *committer) run() {
 			return
 		}
 		<-c.wake
-		// Whoever is ready to run may be about to ask; an idle machine has nobody, and this returns at once.
-		runtime.Gosched()
 	}
 }
 

@@ -280,7 +280,7 @@ func (c *caseAct) take(ctx context.Context, s streams, a subject.Act) error {
 	if err != nil {
 		return err
 	}
-	signer, err := keys.NewBatchSigner(at.sign, at.now, 0)
+	signer, err := keys.NewBatchSigner(at.sign)
 	if err != nil {
 		return err
 	}

@@ -193,7 +193,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	signer, err := keys.NewBatchSigner(sign, now, signWindow)
+	signer, err := keys.NewBatchSigner(sign)
 	if err != nil {
 		return err
 	}
@@ -251,9 +251,6 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 		{name: "admin", address: c.Listen.Admin, handler: adminHandler(metrics, func() error { return ready(directory, log) })},
 	})
 }
-
-// signWindow is how long signatures may gather under load; a gateway at rest does not wait.
-const signWindow = 300 * time.Microsecond
 
 const gcPercent = 500
 

@@ -175,7 +175,7 @@ func (o *officeConfig) serve(ctx context.Context, s streams, open func(context.C
 			return err
 		}
 		// The watchers are watched: a person's query about the office's log is answered like any gateway's.
-		signer, err := keys.NewBatchSigner(key, now, signWindow)
+		signer, err := keys.NewBatchSigner(key)
 		if err != nil {
 			return err
 		}

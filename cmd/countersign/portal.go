@@ -152,7 +152,7 @@ func openPortalParts(ctx context.Context, c *portalConfig, now clock.Clock, logg
 	if err != nil {
 		return nil, err
 	}
-	signer, err := keys.NewBatchSigner(sign, now, signWindow)
+	signer, err := keys.NewBatchSigner(sign)
 	if err != nil {
 		return nil, err
 	}

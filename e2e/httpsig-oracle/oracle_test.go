@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"countersign.dev/countersign"
-	"countersign.dev/countersign/internal/clock"
 	"countersign.dev/countersign/internal/httpsig"
 	"countersign.dev/countersign/internal/keys"
 )
@@ -194,7 +193,7 @@ func testKeys(t *testing.T) []key {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batch, err := keys.NewBatchSigner(signer, clock.System{}, 0)
+		batch, err := keys.NewBatchSigner(signer)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,21 +5,12 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"time"
 
 	"countersign.dev/countersign"
-	"countersign.dev/countersign/internal/clock"
 )
 
 // MaxGroup is the most messages that BatchSigner puts under one signature.
 const MaxGroup = 256
-
-// busyGroup is how many messages a window must promise before it is worth waiting for: below that, the wait costs more than the
-// signatures that it saves.
-const busyGroup = 6
-
-// measureFor is the shortest time over which arrivals are counted.
-const measureFor = 5 * time.Millisecond
 
 // Item is one message to be signed in its domain.
 type Item struct {
@@ -28,27 +19,17 @@ type Item struct {
 }
 
 // BatchSigner signs messages with the algorithm countersign-tree: messages that arrive together share one signature. When it is idle
-// a message is signed at once. While a signature is being made, arrivals gather and share the next one. Where so many arrive that a
-// short window would gather a group, it waits for that window.
+// a message is signed at once. While a signature is being made, arrivals gather and share the next one.
 //
 // It is safe for concurrent use. It does not own its key: close the key after the BatchSigner.
 type BatchSigner struct {
-	key    Signer
-	clock  clock.Clock
-	window time.Duration
+	key Signer
 
 	mu      sync.Mutex
 	queue   []*ticket
-	queued  int           // leaves in queue
-	target  int           // leaves that end the window early; 0 where no window is open
-	ready   chan struct{} // told once when target is reached or the signer closes; capacity 1
 	running bool
 	closed  bool
 	work    sync.WaitGroup
-
-	arrived  int // leaves since measured
-	measured time.Time
-	expected int // leaves that a window would bring, by the last measurement
 }
 
 // ticket is one caller's messages on their way into a group.
@@ -61,15 +42,12 @@ type ticket struct {
 	err       error
 }
 
-// NewBatchSigner groups the signatures of a key. The window (0 to 1 ms; 0 never waits) is kept only while arrivals are dense.
-func NewBatchSigner(key Signer, c clock.Clock, window time.Duration) (*BatchSigner, error) {
+// NewBatchSigner groups the signatures of a key, which must be of an algorithm that signs trees.
+func NewBatchSigner(key Signer) (*BatchSigner, error) {
 	if _, err := countersign.AlgorithmOf(key.Public()); err != nil {
 		return nil, err
 	}
-	if window < 0 || window > time.Millisecond {
-		return nil, countersign.Refuse(countersign.CodeBadRequest, "signature window %s: give 0 to 1 ms", window)
-	}
-	return &BatchSigner{key: key, clock: c, window: window, ready: make(chan struct{}, 1), measured: c.Now()}, nil
+	return &BatchSigner{key: key}, nil
 }
 
 // Algorithm is countersign-tree.
@@ -169,11 +147,6 @@ func (b *BatchSigner) enqueue(t *ticket) error {
 		return countersign.Refuse(countersign.CodeMaintenance, "the gateway is stopping and signs no more")
 	}
 	b.queue = append(b.queue, t)
-	b.queued += len(t.leaves)
-	b.arrived += len(t.leaves)
-	if b.target > 0 && b.queued >= b.target {
-		b.endWindow()
-	}
 	if !b.running {
 		b.running = true
 		b.work.Add(1)
@@ -182,20 +155,12 @@ func (b *BatchSigner) enqueue(t *ticket) error {
 	return nil
 }
 
-// endWindow is called with mu held.
-func (b *BatchSigner) endWindow() {
-	b.target = 0
-	select {
-	case b.ready <- struct{}{}:
-	default:
-	}
-}
-
 // run signs group after group until nobody waits.
 func (b *BatchSigner) run() {
 	defer b.work.Done()
 	for {
-		b.gather()
+		// Goroutines that are ready to run may be about to ask. An idle machine has none, and this returns at once.
+		runtime.Gosched()
 		group, leaves := b.take()
 		if leaves == nil {
 			return
@@ -210,46 +175,6 @@ func (b *BatchSigner) run() {
 	}
 }
 
-// gather lets a group grow where that costs nothing, or where arrivals are dense enough to pay for a wait.
-func (b *BatchSigner) gather() {
-	// Goroutines that are ready to run may be about to ask. An idle machine has none, and this returns at once.
-	runtime.Gosched()
-
-	b.mu.Lock()
-	b.measure()
-	if b.window == 0 || b.closed || b.expected < busyGroup || b.queued == 0 || b.queued >= b.expected {
-		b.mu.Unlock()
-		return
-	}
-	b.target = min(b.expected, MaxGroup)
-	select { // a signal left over from a window that ended by time
-	case <-b.ready:
-	default:
-	}
-	b.mu.Unlock()
-
-	timer := time.NewTimer(b.window)
-	select {
-	case <-b.ready:
-	case <-timer.C:
-	}
-	timer.Stop()
-	b.mu.Lock()
-	b.target = 0
-	b.mu.Unlock()
-}
-
-// measure estimates how many leaves a window would bring. It is called with mu held.
-func (b *BatchSigner) measure() {
-	now := b.clock.Now()
-	elapsed := now.Sub(b.measured)
-	if elapsed < measureFor {
-		return
-	}
-	b.expected = int(float64(b.arrived) * float64(b.window) / float64(elapsed))
-	b.arrived, b.measured = 0, now
-}
-
 // take removes the next group from the queue; no leaves means that nobody waits and run must end.
 func (b *BatchSigner) take() ([]*ticket, []countersign.TreeLeaf) {
 	b.mu.Lock()
@@ -262,7 +187,6 @@ func (b *BatchSigner) take() ([]*ticket, []countersign.TreeLeaf) {
 			break
 		}
 		n++
-		b.queued -= len(t.leaves)
 		if t.withdrawn {
 			continue
 		}
@@ -285,7 +209,6 @@ func (b *BatchSigner) take() ([]*ticket, []countersign.TreeLeaf) {
 func (b *BatchSigner) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.closed = true
-	b.endWindow()
 	b.mu.Unlock()
 	done := make(chan struct{})
 	go func() {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +17,6 @@ import (
 	"time"
 
 	"countersign.dev/countersign"
-	"countersign.dev/countersign/internal/clock"
 )
 
 // slowKey signs when it is let, so that a test decides what gathers meanwhile.
@@ -49,9 +51,9 @@ func (k *slowKey) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]by
 	return k.Signer.Sign(r, digest, opts)
 }
 
-func batch(t testing.TB, key Signer, window time.Duration) *BatchSigner {
+func batch(t testing.TB, key Signer) *BatchSigner {
 	t.Helper()
-	b, err := NewBatchSigner(key, clock.System{}, window)
+	b, err := NewBatchSigner(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func checkWire(t testing.TB, key Signer, domain countersign.SignatureDomain, mes
 
 func TestAnIdleSignerSignsAtOnce(t *testing.T) {
 	key := generate(t, countersign.AlgorithmP256)
-	b := batch(t, key, time.Millisecond)
+	b := batch(t, key)
 	for i := range 3 {
 		message := fmt.Append(nil, "message ", i)
 		wire, err := b.Sign(t.Context(), countersign.DomainRequest, message)
@@ -98,7 +100,7 @@ func TestAnIdleSignerSignsAtOnce(t *testing.T) {
 func TestArrivalsGather(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newSlowKey(t)
-		b := batch(t, key, 0)
+		b := batch(t, key)
 		var group sync.WaitGroup
 		sign := func(message string, size int) {
 			group.Go(func() {
@@ -131,7 +133,7 @@ func TestArrivalsGather(t *testing.T) {
 
 func TestSignManyIsOneGroup(t *testing.T) {
 	key := generate(t, countersign.AlgorithmEd25519)
-	b := batch(t, key, 0)
+	b := batch(t, key)
 	items := []Item{{countersign.DomainResponse, []byte("answer")}, {countersign.DomainReceipt, []byte("promise")}, {countersign.DomainTrailer, nil}}
 	wires, err := b.SignMany(t.Context(), items)
 	if err != nil {
@@ -162,7 +164,7 @@ func TestSignManyIsOneGroup(t *testing.T) {
 func TestGroupsStayWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newSlowKey(t)
-		b := batch(t, key, 0)
+		b := batch(t, key)
 		var group sync.WaitGroup
 		many := func(n int) {
 			group.Go(func() {
@@ -195,7 +197,7 @@ func TestGroupsStayWhole(t *testing.T) {
 func TestCancelledCallersLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newSlowKey(t)
-		b := batch(t, key, time.Millisecond)
+		b := batch(t, key)
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		for i := range 20 {
@@ -226,8 +228,8 @@ func TestCancelledCallersLeaveNothingBehind(t *testing.T) {
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if b.running || b.queued != 0 || len(b.queue) != 0 {
-			t.Errorf("left behind: %v %d %d", b.running, b.queued, len(b.queue))
+		if b.running || len(b.queue) != 0 {
+			t.Errorf("left behind: %v %d", b.running, len(b.queue))
 		}
 	})
 }
@@ -236,7 +238,7 @@ func TestOneGroupsFailureIsItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newSlowKey(t)
 		key.broken = errors.New("session lost")
-		b := batch(t, key, 0)
+		b := batch(t, key)
 		var group sync.WaitGroup
 		for range 5 {
 			group.Go(func() {
@@ -252,7 +254,7 @@ func TestOneGroupsFailureIsItsOwn(t *testing.T) {
 		if err := b.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b = batch(t, key, 0)
+		b = batch(t, key)
 		key.broken = nil
 		for range 5 {
 			key.let <- struct{}{}
@@ -266,90 +268,131 @@ func TestOneGroupsFailureIsItsOwn(t *testing.T) {
 	})
 }
 
-// With dense arrivals a window is kept, which ends when as many have come as were expected, or by time. The bubble's time makes both exact.
-func TestTheWindow(t *testing.T) {
+// Closing lets those who wait have their signatures, and nobody else.
+func TestClosingSignsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const window = 500 * time.Microsecond
-		key := generate(t, countersign.AlgorithmEd25519)
-		b := batch(t, key, window)
+		key := newSlowKey(t)
+		b := batch(t, key)
 		var group sync.WaitGroup
-		sizes := make(chan int, 10000)
-		sign := func() {
+		for i := range 3 {
 			group.Go(func() {
-				wire, err := b.Sign(t.Context(), countersign.DomainRequest, []byte("m"))
+				message := fmt.Append(nil, i)
+				wire, err := b.Sign(t.Context(), countersign.DomainRequest, message)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				s, err := countersign.ParseTreeSignature(wire)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				sizes <- s.Size
+				checkWire(t, key, countersign.DomainRequest, message, wire, 0)
 			})
 		}
-		// One every 20 microseconds: 25 in a window.
-		for range 2000 {
-			sign()
-			<-time.After(20 * time.Microsecond)
+		synctest.Wait() // one group is being signed
+		closed := make(chan error, 1)
+		go func() { closed <- b.Close(t.Context()) }()
+		synctest.Wait()
+		if _, err := b.Sign(t.Context(), countersign.DomainRequest, nil); countersign.CodeOf(err) != countersign.CodeMaintenance {
+			t.Errorf("while closing: %v", err)
 		}
+		select {
+		case err := <-closed:
+			t.Errorf("closed before the last signature: %v", err)
+		default:
+		}
+		close(key.let)
 		group.Wait()
-		close(sizes)
-		largest, n, alone := 0, 0, 0
-		for size := range sizes {
-			n++
-			largest = max(largest, size)
-			if size == 1 {
-				alone++
-			}
-		}
-		if n != 2000 || largest < 20 || largest > 40 || alone > 300 {
-			t.Errorf("%d messages, the largest group has %d, %d were alone", n, largest, alone)
-		}
-		// After a pause nothing is expected, and a message is signed at once.
-		<-time.After(time.Second)
-		sizes = make(chan int, 1)
-		before := time.Now()
-		sign()
-		group.Wait()
-		if took := time.Since(before); took != 0 || <-sizes != 1 {
-			t.Errorf("an idle signer took %s", took)
-		}
-		if err := b.Close(t.Context()); err != nil {
+		if err := <-closed; err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-func TestClosingEndsTheWindow(t *testing.T) {
+func TestSignGroup(t *testing.T) {
+	for _, kind := range []countersign.SignatureAlgorithm{countersign.AlgorithmEd25519, countersign.AlgorithmP256} {
+		t.Run(string(kind), func(t *testing.T) {
+			key := &countingKey{Signer: generate(t, kind)}
+			b := batch(t, key)
+			for _, n := range []int{1, 2, 3, MaxGroup} {
+				items := make([]Item, n)
+				for i := range items {
+					items[i] = Item{[]countersign.SignatureDomain{countersign.DomainReceipt, countersign.DomainResponse}[i%2], fmt.Append(nil, n, " ", i)}
+				}
+				before := key.n.Load()
+				wires, err := b.SignGroup(items)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if made := key.n.Load() - before; made != 1 || len(wires) != n {
+					t.Fatalf("%d signatures of the key and %d wire forms for %d messages", made, len(wires), n)
+				}
+				for i, item := range items {
+					checkWire(t, key, item.Domain, item.Message, wires[i], n)
+				}
+				if n == 1 {
+					continue
+				}
+				if err := countersign.VerifyTree(key.Public(), items[0].Domain, items[0].Message, wires[1], nil); err == nil {
+					t.Error("one message's signature holds for another")
+				}
+				if err := countersign.VerifyTree(key.Public(), items[1].Domain, items[0].Message, wires[0], nil); err == nil {
+					t.Error("a signature holds in another domain")
+				}
+			}
+		})
+	}
+}
+
+func TestSignGroupRefuses(t *testing.T) {
+	key := newSlowKey(t)
+	close(key.let)
+	b := batch(t, key)
+	for _, n := range []int{0, MaxGroup + 1} {
+		if _, err := b.SignGroup(make([]Item, n)); countersign.CodeOf(err) != countersign.CodeInternal {
+			t.Errorf("%d messages: %v", n, err)
+		}
+	}
+	if _, err := b.SignGroup([]Item{{countersign.DomainReceipt, nil}, {"", nil}}); err == nil {
+		t.Error("no domain")
+	}
+	if n := key.count.Load(); n != 0 {
+		t.Errorf("the key signed %d times for messages that were refused", n)
+	}
+	key.broken = errors.New("session lost")
+	if wires, err := b.SignGroup([]Item{{countersign.DomainReceipt, []byte("promise")}}); !errors.Is(err, key.broken) || wires != nil {
+		t.Errorf("a key that fails: %d signatures, %v", len(wires), err)
+	}
+}
+
+// A group of its own does not wait for those that gather, nor they for it: it is signed on the caller's time.
+func TestSignGroupWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		key := generate(t, countersign.AlgorithmEd25519)
-		b := batch(t, key, time.Millisecond)
-		b.mu.Lock()
-		b.expected = 100
-		b.mu.Unlock()
+		key := newSlowKey(t)
+		b := batch(t, key)
 		var group sync.WaitGroup
-		before := time.Now()
 		group.Go(func() {
-			if _, err := b.Sign(t.Context(), countersign.DomainRequest, nil); err != nil {
+			if _, err := b.Sign(t.Context(), countersign.DomainRequest, []byte("slow")); err != nil {
 				t.Error(err)
 			}
 		})
-		synctest.Wait()
+		<-key.begun
+		group.Go(func() {
+			wires, err := b.SignGroup([]Item{{countersign.DomainReceipt, []byte("promise")}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			checkWire(t, key, countersign.DomainReceipt, []byte("promise"), wires[0], 1)
+		})
+		<-key.begun // although the first is not signed
+		close(key.let)
+		group.Wait()
 		if err := b.Close(t.Context()); err != nil {
 			t.Error(err)
-		}
-		group.Wait()
-		if took := time.Since(before); took != 0 {
-			t.Errorf("closing took %s", took)
 		}
 	})
 }
 
 func TestManyAtOnce(t *testing.T) {
 	key := generate(t, countersign.AlgorithmEd25519)
-	b := batch(t, key, 300*time.Microsecond)
+	b := batch(t, key)
 	roots := countersign.NewRootCache(1024)
 	var group sync.WaitGroup
 	for i := range 32 {
@@ -373,41 +416,48 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestBatchSignerChecksItsSettings(t *testing.T) {
-	key := generate(t, countersign.AlgorithmEd25519)
-	for _, window := range []time.Duration{-1, time.Millisecond + 1} {
-		if _, err := NewBatchSigner(key, clock.System{}, window); countersign.CodeOf(err) != countersign.CodeBadRequest {
-			t.Errorf("%s: %v", window, err)
-		}
+func TestBatchSignerChecksItsKey(t *testing.T) {
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewBatchSigner(otherKey{generate(t, countersign.AlgorithmEd25519), other.Public()}); countersign.CodeOf(err) != countersign.CodeSignature {
+		t.Errorf("P-384: %v", err)
 	}
 }
 
+// otherKey has a public key of another kind.
+type otherKey struct {
+	Signer
+	public crypto.PublicKey
+}
+
+func (k otherKey) Public() crypto.PublicKey { return k.public }
+
 func BenchmarkBatchSigner(b *testing.B) {
-	for _, window := range []time.Duration{0, 300 * time.Microsecond} {
-		for _, callers := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("window=%s/callers=%d", window, callers), func(b *testing.B) {
-				key := &countingKey{Signer: generate(b, countersign.AlgorithmEd25519)}
-				signer := batch(b, key, window)
-				message := bytes.Repeat([]byte("x"), 800)
-				var left atomic.Int64
-				left.Store(int64(b.N))
-				b.ResetTimer()
-				var group sync.WaitGroup
-				for range callers {
-					group.Go(func() {
-						for left.Add(-1) >= 0 {
-							if _, err := signer.Sign(context.Background(), countersign.DomainRequest, message); err != nil {
-								b.Error(err)
-								return
-							}
-							burn(message) // the rest of an exchange
+	for _, callers := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			key := &countingKey{Signer: generate(b, countersign.AlgorithmEd25519)}
+			signer := batch(b, key)
+			message := bytes.Repeat([]byte("x"), 800)
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			b.ResetTimer()
+			var group sync.WaitGroup
+			for range callers {
+				group.Go(func() {
+					for left.Add(-1) >= 0 {
+						if _, err := signer.Sign(context.Background(), countersign.DomainRequest, message); err != nil {
+							b.Error(err)
+							return
 						}
-					})
-				}
-				group.Wait()
-				b.ReportMetric(float64(b.N)/float64(key.n.Load()), "messages/signature")
-			})
-		}
+						burn(message) // the rest of an exchange
+					}
+				})
+			}
+			group.Wait()
+			b.ReportMetric(float64(b.N)/float64(key.n.Load()), "messages/signature")
+		})
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/ThalesGroup/crypto11"
 
 	"countersign.dev/countersign"
-	"countersign.dev/countersign/internal/clock"
 )
 
 // softHSM is where Debian's softhsm2 keeps its library: apt-get install softhsm2.
@@ -70,7 +69,7 @@ func TestKeysInHardware(t *testing.T) {
 	if err := countersign.VerifyPlain(key.Public(), message, sig); err != nil {
 		t.Error(err)
 	}
-	signer, err := NewBatchSigner(key, clock.System{}, 0)
+	signer, err := NewBatchSigner(key)
 	if err != nil {
 		t.Fatal(err)
 	}

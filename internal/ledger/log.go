@@ -149,7 +149,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.signer, err = keys.NewBatchSigner(l.key, l.clock, 0); err != nil {
+	if l.signer, err = keys.NewBatchSigner(l.key); err != nil {
 		return nil, err
 	}
 	if err := l.loadHistory(ctx, cfg); err != nil {

@@ -122,7 +122,7 @@ func (c *court) act(signer, sender string, a subject.Act) countersign.Code {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	b, err := keys.NewBatchSigner(c.keys[signer], c.clock, 0)
+	b, err := keys.NewBatchSigner(c.keys[signer])
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -125,7 +125,7 @@ func (w *world) join(t testing.TB, name string) {
 	if m.cert, err = keys.SelfSigned(tlsKey); err != nil {
 		t.Fatal(err)
 	}
-	signer, err := keys.NewBatchSigner(signKey, w.clock, 0)
+	signer, err := keys.NewBatchSigner(signKey)
 	if err != nil {
 		t.Fatal(err)
 	}

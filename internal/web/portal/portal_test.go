@@ -109,7 +109,7 @@ func newSite(t *testing.T) *site {
 	logKey, signKey, tlsKey := key(t), key(t), key(t)
 	s.log = newLog(t, s.clock, logKey)
 	cert := must(keys.SelfSigned(tlsKey))(t)
-	signer := must(keys.NewBatchSigner(signKey, s.clock, 0))(t)
+	signer := must(keys.NewBatchSigner(signKey))(t)
 	t.Cleanup(func() { _ = signer.Close(context.Background()) })
 	socket := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	doc := &countersign.Directory{

@@ -351,6 +351,7 @@ type Caps struct {
 	NoticeCap       Duration `json:"noticeCap,omitempty"`
 	WarrantLife     Duration `json:"warrantLife,omitempty"`
 	EmergencyReview Duration `json:"emergencyReview,omitempty"`
+	WarrantReview   Duration `json:"warrantReview,omitempty"` // from each use on, for overseers to review it
 	RecordLife      Duration `json:"recordLife,omitempty"`
 	WaitingPeriod   Duration `json:"waitingPeriod,omitempty"`
 	PeopleOfficial  int      `json:"peoplePerOfficialHour,omitempty"`
@@ -365,7 +366,7 @@ const day = 24 * time.Hour
 func DefaultCaps() Caps {
 	return Caps{
 		NoticeDelay: Duration(90 * day), NoticeCap: Duration(730 * day), WarrantLife: Duration(30 * day), EmergencyReview: Duration(72 * time.Hour),
-		RecordLife: Duration(3653 * day), WaitingPeriod: Duration(14 * day), PeopleOfficial: 60, PeopleMember: 2000, Linkage: 4, EmergencyQuota: 10,
+		WarrantReview: Duration(30 * day), RecordLife: Duration(3653 * day), WaitingPeriod: Duration(14 * day), PeopleOfficial: 60, PeopleMember: 2000, Linkage: 4, EmergencyQuota: 10,
 	}
 }
 

@@ -185,7 +185,7 @@ func (c *courtDesk) check(token string, receipt *countersign.Receipt) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = rules.VerifyWarrant(token, c.now.Now(), mandate.ReceiptProof{Policy: logs, Receipt: receipt}, c)
+	_, _, err = rules.VerifyWarrant(token, c.now.Now(), mandate.ReceiptProof{Policy: logs, Receipt: receipt}, c, nil)
 	return err
 }
 

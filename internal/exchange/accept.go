@@ -72,7 +72,7 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 	if outcome == countersign.OutcomeReceived {
 		leaf := countersign.ExchangeLeaf(a.statement, countersign.SideConsumer, outcome, a.commitment)
-		if err := c.openReview(ctx, q, a.Mandate.Kind, leaf); err != nil {
+		if err := c.openReview(ctx, q, a.Mandate, leaf); err != nil {
 			c.undecided(w, r, q, err)
 			return
 		}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,29 +22,35 @@ const PathReviews = "/countersign/reviews"
 // PathEmergencies is where a system of the member declares an emergency at its own gateway.
 const PathEmergencies = "/countersign/emergencies"
 
-// underReview is the tag under which a member's emergencies are found again. It is no person's: no scheme has that name.
-func (g *Gateway) underReview(member countersign.MemberID) countersign.SubjectID {
-	return countersign.SubjectID{Scheme: "emergency-of", Value: member.String()}
+// underReview is the tag under which a member's emergencies, or its uses of warrants, are found again. It is no person's: no scheme has that name.
+func (g *Gateway) underReview(kind countersign.MandateKind, member countersign.MemberID) countersign.SubjectID {
+	return countersign.SubjectID{Scheme: countersign.SchemeName(kind.String() + "-of"), Value: member.String()}
 }
 
-// review is what a log keeps, sealed, of an emergency that waits for its review.
+// review is what a log keeps, sealed, of an emergency or of a warrant's use that waits for its review.
 type review struct {
 	Exchange countersign.ExchangeID `json:"exchange"`
-	Declared string                 `json:"declared"` // the declaration: who stood for it, and on what ground
+	Declared string                 `json:"declared,omitzero"` // the declaration: who stood for it, and on what ground
+	Warrant  string                 `json:"warrant,omitzero"`  // as the court signed it
 }
 
-// openReview puts on record that an emergency waits for its review. It is durable before anything of the answer leaves, on either side.
+// openReview puts on record that an emergency, or a use of a warrant, waits for its review. It is durable before anything of the answer leaves, on either
+// side.
 //
 // LAW: A30: from this leaf the 72 hours run, whatever anybody does or forgets.
-func (g *Gateway) openReview(ctx context.Context, q *question, m countersign.MandateKind, main *countersign.Leaf) error {
-	if m != countersign.MandateEmergency {
+// LAW: SAFEGUARDS 16: each warrant and emergency use opens a review with a deadline.
+func (g *Gateway) openReview(ctx context.Context, q *question, m countersign.MandateRef, main *countersign.Leaf) error {
+	if m.Kind != countersign.MandateEmergency && m.Kind != countersign.MandateWarrant {
 		return nil
 	}
 	note := review{Exchange: q.id}
 	if presented, err := ParsePresented(q.mandate); err == nil {
 		for _, p := range presented {
-			if p.Emergency != "" {
+			switch {
+			case p.Emergency != "" && m.Kind == countersign.MandateEmergency:
 				note.Declared = p.Emergency
+			case p.Warrant != "" && m.Kind == countersign.MandateWarrant && countersign.Digest(sha256.Sum256([]byte(p.Warrant))) == m.Digest:
+				note.Warrant = p.Warrant
 			}
 		}
 	}
@@ -55,15 +62,15 @@ func (g *Gateway) openReview(ctx context.Context, q *question, m countersign.Man
 	_, err = g.Log.Append(ctx, ledger.Entry{
 		Leaf: &countersign.Leaf{
 			Kind: countersign.LeafMandate, Hour: countersign.HourOf(now), Service: main.Service, Consumer: main.Consumer, Purpose: main.Purpose,
-			Mandate: m, Outcome: main.Outcome, Commitment: main.Commitment,
+			Mandate: m.Kind, Outcome: main.Outcome, Commitment: main.Commitment,
 		},
-		Exchange: q.step("review"), Tag: g.Log.TagOf(g.underReview(q.head.Client.MemberID)), Record: &ledger.Record{Note: text}, Expires: now.Add(recordLife),
+		Exchange: q.step("review"), Tag: g.Log.TagOf(g.underReview(m.Kind, q.head.Client.MemberID)), Record: &ledger.Record{Note: text}, Expires: now.Add(recordLife),
 	})
 	return err
 }
 
-// Rights tells whose emergency right is suspended: by an overseer's word, or because an emergency that this gateway has on record was not reviewed
-// in time. It needs no clockwork: each question is judged by what the log and the overseers' lists say at its instant.
+// Rights tells whose emergency right is suspended, by an overseer's word or because an emergency that this gateway has on record was not reviewed in time,
+// and whose uses of warrants were not. It needs no clockwork: each question is judged by what the log and the overseers' lists say at its instant.
 type Rights struct {
 	gateway   *Gateway
 	published *Published
@@ -99,6 +106,33 @@ func (s suspensions) Suspended(member countersign.MemberID, at time.Time) (bool,
 		return true, err
 	}
 	within := time.Duration(rules.view.Caps().EmergencyReview)
+	lists, err := s.lists(rules, at, within)
+	if err != nil {
+		return true, err
+	}
+	if slices.ContainsFunc(lists, func(l *mandate.Reviews) bool { return slices.Contains(l.Suspended, member) }) {
+		return true, nil
+	}
+	return s.rights.overdue(countersign.MandateEmergency, member, at, within, lists)
+}
+
+// Unreviewed implements mandate.Suspensions.
+func (s suspensions) Unreviewed(member countersign.MemberID, at time.Time) (bool, error) {
+	rules, err := s.rights.gateway.rulebook()
+	if err != nil {
+		return true, err
+	}
+	caps := rules.view.Caps()
+	// An overseer that is out of reach is believed for as long as in an emergency: so long a review that it has made may count as missing, and no longer.
+	lists, err := s.lists(rules, at, time.Duration(caps.EmergencyReview))
+	if err != nil {
+		return true, err
+	}
+	return s.rights.overdue(countersign.MandateWarrant, member, at, time.Duration(caps.WarrantReview), lists)
+}
+
+// lists are what all overseers publish.
+func (s suspensions) lists(rules *rulebook, at time.Time, within time.Duration) ([]*mandate.Reviews, error) {
 	var lists []*mandate.Reviews
 	for i := range s.directory.Members {
 		m := &s.directory.Members[i]
@@ -107,14 +141,11 @@ func (s suspensions) Suspended(member countersign.MemberID, at time.Time) (bool,
 		}
 		list, err := s.rights.reviewsOf(rules, m, at, within)
 		if err != nil {
-			return true, err
-		}
-		if slices.Contains(list.Suspended, member) {
-			return true, nil
+			return nil, err
 		}
 		lists = append(lists, list)
 	}
-	return s.rights.overdue(member, at.Add(-within), lists)
+	return lists, nil
 }
 
 // reviewsOf fetches an overseer's list. An overseer that is out of reach does not take everybody's emergency right away: its last word counts as long
@@ -141,24 +172,24 @@ func (r *Rights) reviewsOf(rules *rulebook, m *countersign.Member, at time.Time,
 	return nil, err
 }
 
-// overdue looks for an emergency of the member, on this gateway's record since before the instant, that no overseer has reviewed.
-func (r *Rights) overdue(member countersign.MemberID, before time.Time, lists []*mandate.Reviews) (overdue bool, err error) {
+// overdue looks for an emergency of the member, or a use of a warrant, that is on this gateway's record for longer than a review may take and that no overseer
+// has reviewed.
+func (r *Rights) overdue(kind countersign.MandateKind, member countersign.MemberID, at time.Time, within time.Duration, lists []*mandate.Reviews) (overdue bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err = r.eachReview(ctx, member, func(s *ledger.Stored) bool {
-		reviewed := slices.ContainsFunc(lists, func(l *mandate.Reviews) bool { return l.Has(s.Leaf.Commitment) })
-		overdue = s.Time.Time().Before(before) && !reviewed
+	err = r.eachReview(ctx, kind, member, func(s *ledger.Stored) bool {
+		overdue = mandate.Overdue(lists, s.Leaf.Commitment, s.Time.Time(), at, within)
 		return !overdue
 	})
 	return overdue || err != nil, err
 }
 
-// eachReview calls f for each emergency of the member on this gateway's record, newest first, until f says that it has seen enough.
-func (r *Rights) eachReview(ctx context.Context, member countersign.MemberID, f func(*ledger.Stored) bool) error {
+// eachReview calls f for each emergency of the member on this gateway's record, or each use of a warrant, newest first, until f says that it has seen enough.
+func (r *Rights) eachReview(ctx context.Context, kind countersign.MandateKind, member countersign.MemberID, f func(*ledger.Stored) bool) error {
 	log := r.gateway.Log
 	page := ledger.Page{}
 	for {
-		entries, err := log.History(ctx, log.TagsOf(r.gateway.underReview(member)), page)
+		entries, err := log.History(ctx, log.TagsOf(r.gateway.underReview(kind, member)), page)
 		if err != nil {
 			return err
 		}
@@ -259,10 +290,7 @@ func (c *Consumer) declared(r *http.Request) (*Declared, error) {
 	if err != nil {
 		return nil, err
 	}
-	var rights mandate.Suspensions
-	if c.Authorities.Suspensions != nil {
-		rights = c.Authorities.Suspensions(rules.view.Document())
-	}
+	rights := c.rights(rules.view.Document())
 	// Judged here as the provider will judge it, so that both officials hear at once what stands against it.
 	if _, _, err := rules.policy.VerifyEmergency(token, now, rights); err != nil {
 		return nil, err

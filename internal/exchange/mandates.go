@@ -90,7 +90,7 @@ type Authorities struct {
 	Withdrawals func(countersign.LogOrigin) mandate.Withdrawals
 	// Own verifies people's own requests.
 	Own mandate.OwnVerifier
-	// Suspensions tells whose emergency right is suspended.
+	// Suspensions tells whose emergency right is suspended, and whose uses of warrants wait too long for a review.
 	Suspensions func(*countersign.Directory) mandate.Suspensions
 }
 
@@ -130,12 +130,9 @@ func (g *Gateway) verifyMandate(rules *rulebook, q *question, p *Presented, logs
 		if g.Authorities.Statuses != nil {
 			statuses = g.Authorities.Statuses(doc)
 		}
-		m, _, err = rules.policy.VerifyWarrant(p.Warrant, at, proof, statuses)
+		m, _, err = rules.policy.VerifyWarrant(p.Warrant, at, proof, statuses, g.rights(doc))
 	case p.Emergency != "":
-		var rights mandate.Suspensions
-		if g.Authorities.Suspensions != nil {
-			rights = g.Authorities.Suspensions(doc)
-		}
+		rights := g.rights(doc)
 		m, _, err = rules.policy.VerifyEmergency(p.Emergency, at, rights)
 	case p.Own != nil:
 		m, err = rules.policy.VerifyOwn(*p.Own, q.head.Client, at, g.Authorities.Own)
@@ -149,6 +146,14 @@ func (g *Gateway) verifyMandate(rules *rulebook, q *question, p *Presented, logs
 		m, _, err = rules.policy.VerifyConsent(p.Consent, at, g.Authorities.Persons, proof, withdrawn)
 	}
 	return m, err
+}
+
+// rights tell whose rights are suspended; nil where nobody can tell, which refuses what depends on it.
+func (g *Gateway) rights(d *countersign.Directory) mandate.Suspensions {
+	if g.Authorities.Suspensions == nil {
+		return nil
+	}
+	return g.Authorities.Suspensions(d)
 }
 
 // logs is the pinned policy of all logs of the directory, under which registrations and confirmations are checked.

@@ -37,7 +37,7 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 	signed, err := p.prepare(h, q, a, out.status, p.profiles.response, &entry)
 	if err == nil && out.outcome == countersign.OutcomeReleased {
 		if err = p.recordOthers(ctx, q, a, d, out.others); err == nil {
-			err = p.openReview(ctx, q, a.Mandate.Kind, entry.Leaf)
+			err = p.openReview(ctx, q, a.Mandate, entry.Leaf)
 		}
 	}
 	var placed *ledger.Placed

@@ -14,27 +14,31 @@ import (
 	"countersign.dev/countersign/internal/mandate"
 )
 
-// PathWaiting is where a gateway tells overseers, known by their keys, which emergencies on its record wait for a review.
+// PathWaiting is where a gateway tells overseers, known by their keys, which emergencies and uses of warrants on its record wait for a review.
 const PathWaiting = "/countersign/emergencies/waiting"
 
-// MaxWaiting bounds how many emergencies one answer tells of, the oldest first: those are due first.
+// MaxWaiting bounds of how many emergencies, and of how many uses of warrants, one answer tells, the oldest first: those are due first.
 const MaxWaiting = 1000
 
-// WaitingEmergency is one emergency on a gateway's record that no overseer has reviewed. It tells what a reviewer must weigh, and not who the person is.
+// WaitingEmergency is one emergency, or one use of a warrant, on a gateway's record that no overseer has reviewed. It tells what a reviewer must weigh, and not
+// who the person is.
 type WaitingEmergency struct {
 	// Receipt is of the leaf that opened the review. Its commitment is that of the exchange's record, and the same in the other party's log.
 	Receipt   *countersign.Receipt        `json:"receipt"`
 	Exchange  countersign.ExchangeID      `json:"exchange"`
-	Ground    string                      `json:"ground"` // as both officials declared it
-	Officials []mandate.EmergencyOfficial `json:"officials"`
+	Ground    string                      `json:"ground"`              // as both officials declared it, or the court
+	Officials []mandate.EmergencyOfficial `json:"officials,omitempty"` // who stand for an emergency
+	Court     countersign.CourtName       `json:"court,omitzero"`      // that issued the warrant
+	Warrant   countersign.MandateID       `json:"warrant,omitzero"`    // its number at that court
 }
 
 // Waiting is the answer at PathWaiting.
 type Waiting struct {
 	Member      countersign.MemberID    `json:"member"`
 	Gateway     countersign.GatewayName `json:"gateway"`
-	Emergencies []WaitingEmergency      `json:"emergencies"`
-	More        bool                    `json:"more"` // there are more than MaxWaiting
+	Emergencies []WaitingEmergency         `json:"emergencies"`
+	Warrants    []WaitingEmergency         `json:"warrants"` // their uses
+	More        bool                    `json:"more"`     // there are more than MaxWaiting of either
 }
 
 // Watch lets overseers read what waits for their review.
@@ -43,7 +47,7 @@ type Watch struct {
 	rights  *Rights
 }
 
-// NewWatch makes it for a provider, whose log holds the emergencies of both its roles.
+// NewWatch makes it for a provider, whose log holds the emergencies and uses of warrants of both its roles.
 func NewWatch(p *Provider, rights *Rights) *Watch { return &Watch{p, rights} }
 
 // First serves PathWaiting and PathSignals, and everything else from next.
@@ -82,7 +86,7 @@ func (w *Watch) serve(r *http.Request) (*Waiting, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out, w.gateway.recordReading(r.Context(), member, "emergencies that wait for a review", len(out.Emergencies))
+	return out, w.gateway.recordReading(r.Context(), member, "what waits for a review", len(out.Emergencies)+len(out.Warrants))
 }
 
 // overseer finds the overseer at the other end of the connection.
@@ -133,11 +137,11 @@ func (g *Gateway) recordReading(ctx context.Context, overseer countersign.Member
 	return err
 }
 
-// waiting gathers the emergencies on this gateway's record that no overseer is known to have reviewed, the oldest first. An overseer whose list cannot be
-// had hides none: too much is told rather than too little.
+// waiting gathers the emergencies and uses of warrants on this gateway's record that no overseer is known to have reviewed, the oldest first. An overseer whose
+// list cannot be had hides none: too much is told rather than too little.
 func (r *Rights) waiting(ctx context.Context, rules *rulebook) (*Waiting, error) {
 	g := r.gateway
-	out := &Waiting{Member: g.Member, Gateway: g.Name, Emergencies: []WaitingEmergency{}}
+	out := &Waiting{Member: g.Member, Gateway: g.Name}
 	at, within := g.now(), time.Duration(rules.view.Caps().EmergencyReview)
 	var lists []*mandate.Reviews
 	var members []countersign.MemberID
@@ -151,9 +155,19 @@ func (r *Rights) waiting(ctx context.Context, rules *rulebook) (*Waiting, error)
 			}
 		}
 	}
+	var err error
+	if out.Emergencies, err = r.waitingOf(ctx, countersign.MandateEmergency, members, lists, &out.More); err != nil {
+		return nil, err
+	}
+	out.Warrants, err = r.waitingOf(ctx, countersign.MandateWarrant, members, lists, &out.More)
+	return out, err
+}
+
+// waitingOf gathers what waits of one kind.
+func (r *Rights) waitingOf(ctx context.Context, kind countersign.MandateKind, members []countersign.MemberID, lists []*mandate.Reviews, more *bool) ([]WaitingEmergency, error) {
 	var open []*ledger.Stored
 	for _, m := range members {
-		err := r.eachReview(ctx, m, func(s *ledger.Stored) bool {
+		err := r.eachReview(ctx, kind, m, func(s *ledger.Stored) bool {
 			if !slices.ContainsFunc(lists, func(l *mandate.Reviews) bool { return l.Has(s.Leaf.Commitment) }) {
 				open = append(open, s)
 			}
@@ -164,22 +178,24 @@ func (r *Rights) waiting(ctx context.Context, rules *rulebook) (*Waiting, error)
 		}
 	}
 	slices.SortFunc(open, func(a, b *ledger.Stored) int { return a.Time.Time().Compare(b.Time.Time()) })
-	if out.More = len(open) > MaxWaiting; out.More {
-		open = open[:MaxWaiting]
+	if len(open) > MaxWaiting {
+		*more, open = true, open[:MaxWaiting]
 	}
+	out := []WaitingEmergency{}
 	for _, s := range open {
-		placed, err := g.Log.Promise(ctx, s)
+		placed, err := r.gateway.Log.Promise(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		e := WaitingEmergency{Receipt: placed.Receipt(nil, nil), Officials: []mandate.EmergencyOfficial{}}
+		e := WaitingEmergency{Receipt: placed.Receipt(nil, nil)}
 		e.tell(s)
-		out.Emergencies = append(out.Emergencies, e)
+		out = append(out, e)
 	}
 	return out, nil
 }
 
-// tell reads the sealed note of a review: a declaration that this gateway verified before it put it there. What the note no longer tells stays empty.
+// tell reads the sealed note of a review: a declaration or a warrant that this gateway verified before it put it there. What the note no longer tells stays
+// empty.
 func (e *WaitingEmergency) tell(s *ledger.Stored) {
 	var note review
 	if s.Record == nil || json.Unmarshal(s.Record.Note, &note) != nil {
@@ -188,5 +204,8 @@ func (e *WaitingEmergency) tell(s *ledger.Stored) {
 	e.Exchange = note.Exchange
 	if declared, err := mandate.ReadEmergency(note.Declared); err == nil {
 		e.Ground, e.Officials = declared.Ground, declared.Officials
+	}
+	if w, err := mandate.ReadWarrant(note.Warrant); err == nil {
+		e.Ground, e.Court, e.Warrant = w.Ground, w.Court, w.ID
 	}
 }

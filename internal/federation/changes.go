@@ -362,7 +362,7 @@ func (f *facts) caps(c countersign.Caps) {
 		v    countersign.Duration
 	}{
 		{"delay of notice", e.NoticeDelay}, {"longest delay of notice", e.NoticeCap}, {"life of a warrant", e.WarrantLife},
-		{"review of an emergency", e.EmergencyReview}, {"life of a record", e.RecordLife}, {"waiting period", e.WaitingPeriod},
+		{"review of an emergency", e.EmergencyReview}, {"review of a warrant's use", e.WarrantReview}, {"life of a record", e.RecordLife}, {"waiting period", e.WaitingPeriod},
 	} {
 		f.add(ChangeCap, x.what, time.Duration(x.v).String())
 	}

@@ -373,7 +373,7 @@ func (c *checker) caps() {
 	}{
 		{"noticeDelay", got.NoticeDelay, most.NoticeDelay}, {"noticeCap", got.NoticeCap, most.NoticeCap},
 		{"warrantLife", got.WarrantLife, most.WarrantLife}, {"emergencyReview", got.EmergencyReview, most.EmergencyReview},
-		{"recordLife", got.RecordLife, most.RecordLife},
+		{"warrantReview", got.WarrantReview, most.WarrantReview}, {"recordLife", got.RecordLife, most.RecordLife},
 	} {
 		if b.got < 0 || b.got > b.most {
 			c.bad("caps."+b.field, "is %s: at most %s; leave it out for that", time.Duration(b.got), time.Duration(b.most))

@@ -219,6 +219,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"looser cap on delay", "caps.noticeCap: ", func(d *countersign.Directory) { d.Caps.NoticeCap = 731 * 24 * hour }},
 		{"looser life of warrants", "caps.warrantLife: ", func(d *countersign.Directory) { d.Caps.WarrantLife = 31 * 24 * hour }},
 		{"later review", "caps.emergencyReview: ", func(d *countersign.Directory) { d.Caps.EmergencyReview = 73 * hour }},
+		{"later review of warrants", "caps.warrantReview: ", func(d *countersign.Directory) { d.Caps.WarrantReview = 31 * 24 * hour }},
 		{"records that are forgotten before their notice", "caps.recordLife: ", func(d *countersign.Directory) { d.Caps.RecordLife = 700 * 24 * hour }},
 		{"records kept longer", "caps.recordLife: ", func(d *countersign.Directory) { d.Caps.RecordLife = 4000 * 24 * hour }},
 		{"shorter wait", "caps.waitingPeriod: ", func(d *countersign.Directory) { d.Caps.WaitingPeriod = 13 * 24 * hour }},

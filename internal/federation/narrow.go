@@ -314,6 +314,7 @@ func narrowCaps(b, a countersign.Caps) countersign.Caps {
 	return countersign.Caps{
 		NoticeDelay: min(before.NoticeDelay, next.NoticeDelay), NoticeCap: min(before.NoticeCap, next.NoticeCap),
 		WarrantLife: min(before.WarrantLife, next.WarrantLife), EmergencyReview: min(before.EmergencyReview, next.EmergencyReview),
+		WarrantReview:  min(before.WarrantReview, next.WarrantReview),
 		RecordLife:     before.RecordLife, // shorter forgets, longer keeps: neither is narrower
 		WaitingPeriod:  max(before.WaitingPeriod, next.WaitingPeriod),
 		PeopleOfficial: min(before.PeopleOfficial, next.PeopleOfficial), PeopleMember: min(before.PeopleMember, next.PeopleMember),

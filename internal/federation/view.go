@@ -478,6 +478,7 @@ func effectiveCaps(c countersign.Caps) countersign.Caps {
 	fill(&c.NoticeCap, d.NoticeCap)
 	fill(&c.WarrantLife, d.WarrantLife)
 	fill(&c.EmergencyReview, d.EmergencyReview)
+	fill(&c.WarrantReview, d.WarrantReview)
 	fill(&c.RecordLife, d.RecordLife)
 	fill(&c.WaitingPeriod, d.WaitingPeriod)
 	fillInt(&c.PeopleOfficial, d.PeopleOfficial)

@@ -197,6 +197,7 @@ func tighter(c countersign.Caps) countersign.Caps {
 	shorter(&d.NoticeCap, c.NoticeCap)
 	shorter(&d.WarrantLife, c.WarrantLife)
 	shorter(&d.EmergencyReview, c.EmergencyReview)
+	shorter(&d.WarrantReview, c.WarrantReview)
 	shorter(&d.RecordLife, c.RecordLife)
 	// A longer wait is the tighter one.
 	d.WaitingPeriod = max(d.WaitingPeriod, c.WaitingPeriod)

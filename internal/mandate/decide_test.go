@@ -367,9 +367,10 @@ func TestProgrammeWindow(t *testing.T) {
 func TestCapsOnlyTighten(t *testing.T) {
 	d := fixture()
 	d.Caps = countersign.Caps{NoticeDelay: countersign.Duration(day), NoticeCap: countersign.Duration(9999 * day), WarrantLife: countersign.Duration(31 * day),
-		EmergencyReview: countersign.Duration(time.Hour), WaitingPeriod: countersign.Duration(day), Linkage: 3, EmergencyQuota: 11}
+		EmergencyReview: countersign.Duration(time.Hour), WarrantReview: countersign.Duration(7 * day), WaitingPeriod: countersign.Duration(day), Linkage: 3, EmergencyQuota: 11}
 	got, want := compiled(t, d).Caps(), countersign.DefaultCaps()
 	want.NoticeDelay, want.EmergencyReview, want.Linkage = countersign.Duration(day), countersign.Duration(time.Hour), 3
+	want.WarrantReview = countersign.Duration(7 * day)
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

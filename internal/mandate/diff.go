@@ -339,6 +339,7 @@ func (f *differ) caps() {
 	span("cap on the delay of a notice", b.NoticeCap, a.NoticeCap, true)
 	span("life of a warrant", b.WarrantLife, a.WarrantLife, true)
 	span("review of an emergency", b.EmergencyReview, a.EmergencyReview, true)
+	span("review of a warrant's use", b.WarrantReview, a.WarrantReview, true)
 	span("life of a record", b.RecordLife, a.RecordLife, false)
 	span("waiting period of changes", b.WaitingPeriod, a.WaitingPeriod, false)
 }

@@ -29,10 +29,14 @@ type EmergencyOfficial struct {
 	Assurance countersign.Assurance `json:"assurance"` // verified
 }
 
-// Suspensions tells whose emergency right is suspended because a review is overdue (A30).
+// Suspensions tells whose rights are suspended because a review is overdue.
 type Suspensions interface {
-	// Suspended reports the state at an instant. An error means that it is not known, and the emergency is refused.
+	// Suspended reports whether a member's emergency right is suspended at an instant (A30). An error means that it is not known, and the emergency
+	// is refused.
 	Suspended(member countersign.MemberID, at time.Time) (bool, error)
+	// Unreviewed reports whether a use of a warrant by the member waits at an instant for longer than a review may take. An error means that it is not
+	// known, and a warrant that delays the notice is refused.
+	Unreviewed(member countersign.MemberID, at time.Time) (bool, error)
 }
 
 // SignEmergency makes an emergency's token with a key of the member's gateway.
@@ -117,6 +121,12 @@ func (p *Policy) VerifyEmergency(token string, at time.Time, rights Suspensions)
 func ReadEmergency(token string) (*Emergency, error) {
 	e := new(Emergency)
 	return e, unverifiedClaims(token, e)
+}
+
+// ReadWarrant reads a warrant without verifying anything: for whoever verified it before, and kept it.
+func ReadWarrant(token string) (*Warrant, error) {
+	w := new(Warrant)
+	return w, unverifiedClaims(token, w)
 }
 
 func twoOfficials(list []EmergencyOfficial) string {

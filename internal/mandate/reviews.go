@@ -10,13 +10,13 @@ import (
 
 const typeReviews tokenType = "countersign-reviews+jwt"
 
-// Reviews is what an overseer publishes about emergencies: which records it has reviewed, and which members' right it has suspended. It names
-// nobody: a reviewed emergency is told by the commitment that both parties' logs hold.
+// Reviews is what an overseer publishes about emergencies and uses of warrants: which records it has reviewed, and which members' emergency right it has
+// suspended. It names nobody: a reviewed record is told by the commitment that both parties' logs hold.
 type Reviews struct {
 	Overseer  countersign.MemberID   `json:"iss"`
 	Issued    Seconds                `json:"iat"`
-	Reviewed  []countersign.Digest   `json:"reviewed"` // commitments of the reviewed records
-	Suspended []countersign.MemberID `json:"suspended"`
+	Reviewed  []countersign.Digest   `json:"reviewed"`  // commitments of the reviewed records
+	Suspended []countersign.MemberID `json:"suspended"` // whose emergency right
 }
 
 // SignReviews makes the list's token with a key of the overseer's that the directory holds.
@@ -43,4 +43,9 @@ func (p *Policy) VerifyReviews(token string, overseer countersign.MemberID, fetc
 // Has reports that the record with a commitment was reviewed.
 func (r *Reviews) Has(c countersign.Commitment) bool {
 	return slices.Contains(r.Reviewed, countersign.Digest(c))
+}
+
+// Overdue reports that a record whose review was opened at an instant has waited for longer than a review may take, and that no list holds it.
+func Overdue(lists []*Reviews, c countersign.Commitment, opened, at time.Time, within time.Duration) bool {
+	return at.Sub(opened) > within && !slices.ContainsFunc(lists, func(l *Reviews) bool { return l.Has(c) })
 }

@@ -82,6 +82,7 @@ type warrantCase struct {
 	terms    func(w *Warrant)
 	proof    Registration
 	statuses StatusSource
+	rights   Suspensions // nothing is overdue where nil
 	d        func(d *countersign.Directory)
 	want     string // part of the refusal; "" for valid
 }
@@ -105,7 +106,10 @@ func (c *warrantCase) verify(t *testing.T) (Mandate, *Warrant, error) {
 	if c.statuses == nil {
 		c.statuses = status(t, "court", statusURI, now, 5)
 	}
-	return compiled(t, d).VerifyWarrant(c.token(t, w), now, c.proof, c.statuses)
+	if c.rights == nil {
+		c.rights = rights{}
+	}
+	return compiled(t, d).VerifyWarrant(c.token(t, w), now, c.proof, c.statuses, c.rights)
 }
 
 func signed(t testing.TB, key string, w *Warrant) string {
@@ -190,6 +194,8 @@ func TestWarrants(t *testing.T) {
 		"no facts":                                         {terms: func(w *Warrant) { w.Facts = countersign.Digest{} }, want: "digest of the facts"},
 		"no word on privilege":                             {terms: func(w *Warrant) { w.Privilege = "" }, want: "protected professions"},
 		"delay":                                            {terms: func(w *Warrant) { w.Delay = countersign.Duration(day) }, want: "asks for a delay of notice, and this gateway has no sealing"},
+		"delay, a review overdue":                          {terms: func(w *Warrant) { w.Delay = countersign.Duration(day) }, rights: rights{unreviewed: true}, want: "the review of an earlier use by the member is overdue"},
+		"delay, reviews unknown":                           {terms: func(w *Warrant) { w.Delay = countersign.Duration(day) }, rights: rights{err: errors.New("down")}, want: "counts as overdue"},
 		"delay beyond the cap":                             {terms: func(w *Warrant) { w.Delay = countersign.Duration(91 * day) }, want: "2160h0m0s at most"},
 		"no signature": {token: func(t *testing.T, w *Warrant) string {
 			p := strings.Split(signed(t, "court", w), ".")
@@ -306,12 +312,17 @@ func TestReceiptProof(t *testing.T) {
 }
 
 type rights struct {
-	suspended bool
-	err       error
+	suspended, unreviewed bool
+	err                   error
 }
 
 // Suspended says what the test wants.
 func (r rights) Suspended(countersign.MemberID, time.Time) (bool, error) { return r.suspended, r.err }
+
+// Unreviewed says what the test wants.
+func (r rights) Unreviewed(countersign.MemberID, time.Time) (bool, error) {
+	return r.unreviewed, r.err
+}
 
 func TestEmergencies(t *testing.T) {
 	official := func(name string) EmergencyOfficial {

@@ -73,9 +73,9 @@ func (b *builder) courts() {
 }
 
 // VerifyWarrant checks a warrant at an instant: signed by a key that the directory holds for a court today, registered in that court's own
-// log before it begins, not withdrawn by a fresh status list, within the caps. The error, a CodeMandateInvalid refusal, names the clause
-// that fails. Whether the warrant fits a question, and whether a use is left, is for [Policy.Decide] and the ledger's reservation.
-func (p *Policy) VerifyWarrant(token string, at time.Time, proof Registration, statuses StatusSource) (Mandate, *Warrant, error) {
+// log before it begins, not withdrawn by a fresh status list, within the caps. One that delays the notice is refused too while a review of what the
+// asking member did under warrants is overdue. The error, a CodeMandateInvalid refusal, names the clause that fails. Whether the warrant fits a question, and whether a use is left, is for [Policy.Decide] and the ledger's reservation.
+func (p *Policy) VerifyWarrant(token string, at time.Time, proof Registration, statuses StatusSource, rights Suspensions) (Mandate, *Warrant, error) {
 	bad := func(format string, args ...any) (Mandate, *Warrant, error) {
 		return Mandate{}, nil, countersign.Refuse(countersign.CodeMandateInvalid, "the warrant "+format, args...)
 	}
@@ -113,6 +113,9 @@ func (p *Policy) VerifyWarrant(token string, at time.Time, proof Registration, s
 	case w.Delay > p.caps.NoticeDelay:
 		return bad("delays the notice by %s: %s at most", time.Duration(w.Delay), time.Duration(p.caps.NoticeDelay))
 	case w.Delay != 0:
+		if err := reviewed(w.Client.MemberID, at, rights); err != nil {
+			return Mandate{}, nil, err
+		}
 		return bad("asks for a delay of notice, and this gateway has no sealing with which to keep one: ask the court for a warrant without delay")
 	}
 	if err := c.registered(&m, digest, proof, at); err != nil {
@@ -123,6 +126,26 @@ func (p *Policy) VerifyWarrant(token string, at time.Time, proof Registration, s
 	}
 	m.Uses = w.Uses
 	return m, &w, nil
+}
+
+// reviewed holds a member that wants the notice delayed to the reviews of what it did under warrants before. Only such a warrant depends on them: what
+// the person reads at once, the person can contest; and no notice that is due waits for a review.
+//
+// LAW: SAFEGUARDS 16: each use of a warrant opens a review with a deadline. SAFEGUARDS 33: no more is hidden while what was done is not looked at.
+func reviewed(member countersign.MemberID, at time.Time, rights Suspensions) error {
+	if rights == nil {
+		return countersign.Refuse(countersign.CodeMandateInvalid, "the warrant delays the notice, and whether the member's uses of warrants were reviewed cannot be checked here")
+	}
+	overdue, err := rights.Unreviewed(member, at)
+	switch {
+	case err != nil:
+		return countersign.RefuseBecause(countersign.CodeMandateInvalid, err,
+			"the warrant delays the notice, and whether the member's uses of warrants were reviewed cannot be learnt: a review counts as overdue")
+	case overdue:
+		return countersign.Refuse(countersign.CodeMandateInvalid,
+			"the warrant delays the notice, and the review of an earlier use by the member is overdue: ask the overseer to review it, or the court for a warrant without delay")
+	}
+	return nil
 }
 
 // registered holds the warrant's beginning against its registration.

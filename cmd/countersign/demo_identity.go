@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -175,12 +177,49 @@ func (c *demoIdentityCmd) Run(ctx context.Context, s streams) error {
 			o.Clients = []identity.Client{{ID: clientDesk, Redirect: []string{"http://127.0.0.1/callback"}}}
 			o.Find, o.Shown = identity.Staff(atlas, country.AgencyCode(issuer.Member.Code))
 		}
+		path := strings.TrimPrefix(issuer.URL, d.Identity.URL)
+		if o.Keys, err = d.identityKeys(strings.TrimPrefix(path, "/")); err != nil {
+			return err
+		}
 		handler, err := identity.New(o)
 		if err != nil {
 			return err
 		}
-		path := strings.TrimPrefix(issuer.URL, d.Identity.URL)
 		mux.Handle(path+"/", handler)
 	}
 	return serveAll(ctx, logger, []listener{{name: "identity", address: c.Listen, handler: mux}})
+}
+
+// identityKeys are the signing keys of one of the demo's issuers: people, case, staff/pol and the like.
+func (d *demoFile) identityKeys(issuer string) (*identity.Keys, error) {
+	folder := d.path("identity")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	return identity.OpenKeys(filepath.Join(folder, strings.ReplaceAll(issuer, "/", "-")+".json"))
+}
+
+type demoKeysCmd struct {
+	Dir    string `required:"" help:"Folder of the demo." type:"existingdir"`
+	Issuer string `required:"" help:"Whose keys: people, case, or staff/ and an agency's code in small letters." placeholder:"NAME"`
+	Do     string `arg:"" enum:"rotate,withdraw" help:"rotate has a new key sign and keeps the earlier ones published; withdraw publishes them no more."`
+}
+
+// Run changes the signing keys of one of the demo's issuers, while it runs.
+func (c *demoKeysCmd) Run() error {
+	d, err := loadDemo(c.Dir)
+	if err != nil {
+		return err
+	}
+	if d.Identity == nil || !slices.ContainsFunc(d.issuers(), func(i countersign.Issuer) bool { return i.URL == d.Identity.URL+"/"+c.Issuer }) {
+		return countersign.Refuse(countersign.CodeBadRequest, "the demo in %s has no issuer %q", c.Dir, c.Issuer)
+	}
+	keys, err := d.identityKeys(c.Issuer)
+	if err != nil {
+		return err
+	}
+	if c.Do == "withdraw" {
+		return keys.Withdraw()
+	}
+	return keys.Rotate()
 }

@@ -50,6 +50,7 @@ type cli struct {
 	DemoCaseCode demoCaseCodeCmd `cmd:"" hidden:"" help:"Get a case code for a letter from the demo's identity provider."`
 	DemoLogin    demoLoginCmd    `cmd:"" hidden:"" help:"Log in at the demo's identity provider and print the token."`
 	DemoIdentity demoIdentityCmd `cmd:"" hidden:""`
+	DemoKeys     demoKeysCmd     `cmd:"" hidden:"" help:"Rotate or withdraw signing keys of the demo's identity provider."`
 	DemoMail     demoMailCmd     `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version."`

@@ -32,6 +32,7 @@ type Options struct {
 	Find      func(string) (Account, bool) // by code, normalised as people write it
 	Shown     []Account                    // offered on the login page
 	Allow     func(address string) bool    // bounds tries from one address; nil where nothing is secret
+	Keys      *Keys                        // that sign its tokens
 	Clock     clock.Clock
 	Logger    *slog.Logger
 }
@@ -54,7 +55,7 @@ func New(o Options) (http.Handler, error) {
 			return o.Issuer + "/choose?id=" + url.QueryEscape(id)
 		}}
 	}
-	store, err := newStorage(o.Clock, clients, o.Find)
+	store, err := newStorage(o.Clock, clients, o.Find, o.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,6 @@ package identity
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -33,8 +30,7 @@ type storage struct {
 	clock   clock.Clock
 	clients map[string]*client
 	find    func(subject string) (Account, bool)
-	key     *ecdsa.PrivateKey
-	keyID   string
+	keys    *Keys
 
 	mu       sync.Mutex
 	requests map[string]*authRequest
@@ -43,21 +39,11 @@ type storage struct {
 
 const requestLife = 10 * time.Minute
 
-func newStorage(now clock.Clock, clients map[string]*client, find func(string) (Account, bool)) (*storage, error) {
-	// A fresh key with each start: whoever verifies tokens follows the rotation by discovery.
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
+func newStorage(now clock.Clock, clients map[string]*client, find func(string) (Account, bool), keys *Keys) (*storage, error) {
+	if keys == nil {
+		return nil, errNoKeys
 	}
-	public := jose.JSONWebKey{Key: key.Public()}
-	thumb, err := public.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	return &storage{
-		clock: now, clients: clients, find: find, key: key, keyID: base64.RawURLEncoding.EncodeToString(thumb),
-		requests: map[string]*authRequest{}, codes: map[string]string{},
-	}, nil
+	return &storage{clock: now, clients: clients, find: find, keys: keys, requests: map[string]*authRequest{}, codes: map[string]string{}}, nil
 }
 
 func random() string {
@@ -229,7 +215,12 @@ func (k signingKey) Key() any                                    { return k.key 
 func (k signingKey) ID() string                                  { return k.id }
 
 func (s *storage) SigningKey(context.Context) (op.SigningKey, error) {
-	return signingKey{s.keyID, s.key}, nil
+	list, err := s.keys.read()
+	if err != nil {
+		return nil, err
+	}
+	last := &list[len(list)-1]
+	return signingKey{last.KeyID, last.Key}, nil
 }
 
 func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
@@ -237,7 +228,15 @@ func (s *storage) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorith
 }
 
 func (s *storage) KeySet(context.Context) ([]op.Key, error) {
-	return []op.Key{signingKey{s.keyID, s.key.Public()}}, nil
+	list, err := s.keys.read()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]op.Key, len(list))
+	for i := range list {
+		out[i] = signingKey{list[i].KeyID, list[i].Public().Key}
+	}
+	return out, nil
 }
 
 func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {

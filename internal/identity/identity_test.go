@@ -234,6 +234,23 @@ func TestIssuerOutOfReach(t *testing.T) {
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {
 		t.Fatal(err)
 	}
+	known := issuer.Token("1ABC23D", s.Nonce())
+	issuer.Down(true)
+	issuer.Rotate()
+	clock.add(time.Minute)
+	for range 2 { // asked, and not asked again so soon
+		if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); !errors.Is(err, countersign.CodeNetwork) {
+			t.Errorf("a token by a key of which nobody could be told: %v", err)
+		}
+	}
+	if _, err := v.Login(t.Context(), s, known); err != nil {
+		t.Errorf("a known key, a minute into an outage: %v", err)
+	}
+	issuer.Down(false)
+	clock.add(20 * time.Second)
+	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {
+		t.Errorf("the new key, when the issuer is back: %v", err)
+	}
 	issuer.Down(true)
 	clock.add(10 * time.Minute)
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {

@@ -44,6 +44,7 @@ type issuerKeys struct {
 	keys    []jose.JSONWebKey
 	fetched time.Time // when keys were read
 	tried   time.Time // when they were last asked for
+	failed  error     // why they could not be had then; nil where they were
 }
 
 // VerifySignature implements oidc.KeySet.
@@ -70,7 +71,19 @@ func (k *issuerKeys) VerifySignature(ctx context.Context, token string) ([]byte,
 	if payload, ok := tryKeys(jws, found); ok {
 		return payload, nil
 	}
+	if why := k.unheard(); why != nil {
+		// Perhaps the key is a new one. Whoever holds the token needs no other login, but patience.
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, why,
+			"the issuer of the identity token cannot be reached for its keys, and none that is known made the token: try again when it can be reached")
+	}
 	return nil, errors.New("no key that the issuer publishes verifies the token")
+}
+
+// unheard says why the issuer did not tell its keys when it was asked last; nil where it did.
+func (k *issuerKeys) unheard() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 func tryKeys(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, bool) {
@@ -90,16 +103,13 @@ func (k *issuerKeys) find(ctx context.Context, kid, alg string, renew bool) ([]j
 	due := now.Sub(k.fetched) >= keysFresh || renew
 	if due && now.Sub(k.tried) >= refetchEvery {
 		k.tried = now
-		set, err := k.fetch(ctx)
-		switch {
-		case err == nil:
+		var set []jose.JSONWebKey
+		if set, k.failed = k.fetch(ctx); k.failed == nil {
 			k.keys, k.fetched = set, now
-		case now.Sub(k.fetched) >= keysUsable:
-			return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the issuer of the identity token cannot be reached for its keys")
 		}
 	}
 	if now.Sub(k.fetched) >= keysUsable {
-		return nil, countersign.Refuse(countersign.CodeNetwork, "the issuer of the identity token cannot be reached for its keys")
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, k.failed, "the issuer of the identity token cannot be reached for its keys")
 	}
 	var out []jose.JSONWebKey
 	for _, key := range k.keys {

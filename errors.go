@@ -25,7 +25,7 @@ const (
 	CodeNoPurpose        Code = "no_purpose"        // no coded purpose or legal basis was stated
 	CodeUnknownPurpose   Code = "unknown_purpose"   // not a code of the directory (A08)
 	CodeUnknownBasis     Code = "unknown_basis"     // not a code of the directory (A08)
-	CodeNoSubject        Code = "no_subject"        // the service's selector finds no person, or more than one (A01)
+	CodeNoSubject        Code = "no_subject"        // the request names no person, or more than one (A01)
 	CodeSelfLookup       Code = "self_lookup"       // the official asks about himself: use the portal (A06)
 	CodeForbiddenCell    Code = "forbidden_cell"    // the purpose × category cell is blank (A09)
 	CodeForbiddenRule    Code = "forbidden_rule"    // a rule of the federation or the provider forbids it
@@ -42,7 +42,7 @@ const (
 	CodeInconsistent     Code = "inconsistent"      // the answer does not belong to the question
 	CodeNoReceipt        Code = "no_receipt"        // an answer without a valid receipt was dropped (A38)
 	CodeExcessFields     Code = "excess_fields"     // more left than the signed field list says (A16)
-	CodeUnfilterable     Code = "unfilterable"      // the register's answer cannot be parsed, or passes a bound, so it is withheld
+	CodeUnfilterable     Code = "unfilterable"      // the register's answer cannot be parsed, names nobody, or passes a bound, so it is withheld
 
 	// The surroundings: wait and ask again.
 	CodeStaleDirectory Code = "stale_directory" // the signed directory has expired here

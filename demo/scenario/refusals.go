@@ -83,7 +83,7 @@ func (s *script) subjects() []question {
 	none := two
 	none.what, none.tail = "nobody in the query", "/"+string(cast.Applicant.Case)
 	fleet := s.about(string(cast.FleetPlate), law.POL, law.VEH, "plate", "traffic-stop", 100)
-	fleet.what, fleet.want.code = "an answer about nobody from a service about people", countersign.CodeNoSubject
+	fleet.what, fleet.want.code = "an answer about nobody from a service about people", countersign.CodeUnfilterable
 	return []question{
 		two, none, fleet,
 		check("nobody in the body", countersign.CodeNoSubject, "application/json", document(map[string]any{"surname": "A"})),

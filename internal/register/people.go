@@ -32,8 +32,8 @@ func CompilePeople(paths []countersign.FieldPath) (*People, error) {
 }
 
 // Find gives each identifier once, in the order of the document, as it is spelled there: Scheme.Normalise makes it canonical.
-// An identifier is a JSON string or an integer; null and an absent member name nobody. Anything else there is a CodeNoSubject refusal, and
-// a document that cannot be read is CodeUnfilterable.
+// An identifier is a JSON string or an integer; null and an absent member name nobody. Anything else there, like a document that cannot be
+// read, is a CodeUnfilterable refusal: the register's fault, and nothing that the asker could mend.
 func (p *People) Find(body []byte) ([]string, error) {
 	if len(body) == 0 {
 		return nil, nil
@@ -75,7 +75,7 @@ func (c *collector) value(d *jsontext.Decoder, n *node) error {
 		if _, err := d.ReadValue(); err != nil {
 			return err
 		}
-		return noSubject("the register's answer has an object or a list where a person's identifier belongs")
+		return unfilterable("the register's answer has an object or a list where a person's identifier belongs")
 	}
 	if kind == jsontext.KindBeginObject && n.guards != nil {
 		raw, err := d.ReadValue()
@@ -149,15 +149,15 @@ func (c *collector) take(kind jsontext.Kind, raw []byte) error {
 		}
 		id = string(b)
 		if why := notOnePerson(id); why != "" {
-			return noSubject("the register's answer, at a person's identifier: %s", why)
+			return unfilterable("the register's answer, at a person's identifier: %s", why)
 		}
 	case jsontext.KindNumber:
 		id = string(raw)
 		if strings.ContainsAny(id, "-.eE") {
-			return noSubject("the register's answer has a number that is no identifier where one belongs")
+			return unfilterable("the register's answer has a number that is no identifier where one belongs")
 		}
 	default:
-		return noSubject("the register's answer has a truth value where a person's identifier belongs")
+		return unfilterable("the register's answer has a truth value where a person's identifier belongs")
 	}
 	if slices.Contains(c.found, id) {
 		return nil

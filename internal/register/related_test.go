@@ -83,8 +83,8 @@ func TestRelativesThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for body, code := range map[string]countersign.Code{
-		`{"children":[{"name":"A","pin":["a"]}]}`:         countersign.CodeNoSubject,
-		`{"children":[{"name":"A","pin":true}]}`:          countersign.CodeNoSubject,
+		`{"children":[{"name":"A","pin":["a"]}]}`:         countersign.CodeUnfilterable,
+		`{"children":[{"name":"A","pin":true}]}`:          countersign.CodeUnfilterable,
 		`{"children":[{"name":"A","pin":"a","pin":"b"}]}`: countersign.CodeUnfilterable,
 		`{"children":[{"name":"A","pin":"a"}]}{}`:         countersign.CodeUnfilterable,
 		`{"children":[`: countersign.CodeUnfilterable,
@@ -124,7 +124,7 @@ func TestRelativesAreShownOrGone(t *testing.T) {
 			}
 			none, shown, err := r.Keep(body, func(string) bool { return false })
 			if err != nil {
-				if code := countersign.CodeOf(err); code != countersign.CodeNoSubject {
+				if code := countersign.CodeOf(err); code != countersign.CodeUnfilterable {
 					t.Fatalf("%s: %v", body, err)
 				}
 				continue

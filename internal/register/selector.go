@@ -144,14 +144,14 @@ func (s *Selector) Subject(q *Question) (string, error) {
 }
 
 // People gives the identifiers of every person in an answer, for selectors of that kind. An answer in which nobody is found is a
-// CodeNoSubject refusal: it may not leave.
+// CodeUnfilterable refusal: it may not leave, and the question was in order.
 func (s *Selector) People(body []byte) ([]string, error) {
 	if s.people == nil {
 		return nil, countersign.Refuse(countersign.CodeInternal, "the service's subject is not looked for in its answers")
 	}
 	found, err := s.people.Find(body)
 	if err == nil && len(found) == 0 {
-		return nil, noSubject("the register's answer names no person, so nobody can be told about it")
+		return nil, unfilterable("the register's answer names no person, so nobody can be told about it")
 	}
 	return found, err
 }

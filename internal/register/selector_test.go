@@ -196,10 +196,10 @@ func TestSubjectOfAnAnswer(t *testing.T) {
 		}
 	}
 	for body, code := range map[string]countersign.Code{
-		``: countersign.CodeNoSubject, `{}`: countersign.CodeNoSubject, `{"owners":[]}`: countersign.CodeNoSubject, `{"owners":[{"pin":null}]}`: countersign.CodeNoSubject,
-		`{"owners":[{"pin":["a"]}]}`: countersign.CodeNoSubject, `{"owners":[{"pin":{"v":"a"}}]}`: countersign.CodeNoSubject,
-		`{"owners":[{"pin":1.5}]}`: countersign.CodeNoSubject, `{"owners":[{"pin":-1}]}`: countersign.CodeNoSubject, `{"owners":[{"pin":true}]}`: countersign.CodeNoSubject,
-		`{"owners":[{"pin":"a,b"}]}`: countersign.CodeNoSubject, `{"owners":[{"pin":""}]}`: countersign.CodeNoSubject,
+		``: countersign.CodeUnfilterable, `{}`: countersign.CodeUnfilterable, `{"owners":[]}`: countersign.CodeUnfilterable, `{"owners":[{"pin":null}]}`: countersign.CodeUnfilterable,
+		`{"owners":[{"pin":["a"]}]}`: countersign.CodeUnfilterable, `{"owners":[{"pin":{"v":"a"}}]}`: countersign.CodeUnfilterable,
+		`{"owners":[{"pin":1.5}]}`: countersign.CodeUnfilterable, `{"owners":[{"pin":-1}]}`: countersign.CodeUnfilterable, `{"owners":[{"pin":true}]}`: countersign.CodeUnfilterable,
+		`{"owners":[{"pin":"a,b"}]}`: countersign.CodeUnfilterable, `{"owners":[{"pin":""}]}`: countersign.CodeUnfilterable,
 		`{"owners":[{"pin":"a","pin":"b"}]}`: countersign.CodeUnfilterable, `{"owners":[{"pin":"a"}]} x`: countersign.CodeUnfilterable, `{"owners":`: countersign.CodeUnfilterable,
 		`{"owners":[` + strings.Repeat(`[`, 70) + strings.Repeat(`]`, 70) + `]}`: countersign.CodeUnfilterable,
 	} {

@@ -192,6 +192,10 @@ func (p *portalParts) pages(ctx context.Context, c *portalConfig, now clock.Cloc
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := c.proxies()
+	if err != nil {
+		return nil, err
+	}
 	locales, err := web.LoadLocales()
 	if err != nil {
 		return nil, err
@@ -208,7 +212,7 @@ func (p *portalParts) pages(ctx context.Context, c *portalConfig, now clock.Cloc
 	}
 	return portal.New(portal.Options{
 		Member: c.Member, Gateway: c.Name, URL: c.URL, Subject: people, Cases: p.cases, Consents: p.consents, Notices: p.notices, Exchange: p.consumer, Directory: documentOf(p.directory), Clients: clients, Locales: locales, Assets: assets,
-		Clock: now, Logger: logger, Place: place, Policy: func() ([]byte, error) {
+		Clock: now, Logger: logger, Place: place, Proxies: proxies, Policy: func() ([]byte, error) {
 			view, err := p.directory.Current()
 			if err != nil {
 				return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/identity"
+	"countersign.dev/countersign/internal/web"
 	"countersign.dev/countersign/internal/web/portal"
 )
 
@@ -23,6 +25,7 @@ type portalConfig struct {
 	Keys     string                  `yaml:"keys"`
 	URL      string                  `yaml:"url"` // where people reach it
 	Listen   portalListen            `yaml:"listen"`
+	Proxies  *proxiesConfig          `yaml:"proxies,omitempty"` // in front of listen.web; nobody is trusted where empty
 	Fed      directoryConfig         `yaml:"directory"`
 	Logins   []loginConfig           `yaml:"logins"`
 	Timezone string                  `yaml:"timezone,omitempty"` // of the IANA database; UTC where empty
@@ -38,6 +41,12 @@ type portalListen struct {
 	Peer   string     `yaml:"peer"`          // gateways and the portal itself: queries about its own log
 	Public string     `yaml:"public,omitempty"`
 	Admin  string     `yaml:"admin"`
+}
+
+// proxiesConfig names the proxies whose word on where a request comes from is taken.
+type proxiesConfig struct {
+	Trusted []netip.Prefix      `yaml:"trusted"`
+	Header  web.ForwardedHeader `yaml:"header"` // the one that they write themselves: X-Forwarded-For or Forwarded
 }
 
 // loginConfig is the portal's registration with one identity provider.
@@ -83,6 +92,9 @@ func (c *portalConfig) check() error {
 	if err := identity.CheckURL(c.URL); err != nil {
 		return countersign.Refuse(countersign.CodeBadRequest, "url %q must begin with https: only on this machine may it be http", c.URL)
 	}
+	if _, err := c.proxies(); err != nil {
+		return err
+	}
 	if len(c.Logins) == 0 {
 		return countersign.Refuse(countersign.CodeBadRequest, "the configuration lacks logins: give the identity provider by which people log in")
 	}
@@ -119,6 +131,18 @@ func (c *portalConfig) clients() ([]portal.Client, error) {
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// proxies gives whom to believe on where a request comes from; nil is nobody.
+func (c *portalConfig) proxies() (*web.Proxies, error) {
+	if c.Proxies == nil {
+		return nil, nil //nolint:nilnil // nobody is trusted
+	}
+	p, err := web.NewProxies(c.Proxies.Header, c.Proxies.Trusted)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "proxies cannot be used: %s", countersign.MessageOf(err))
+	}
+	return p, nil
 }
 
 func (c *portalConfig) place() (*time.Location, error) {

@@ -40,6 +40,9 @@ func TestPortalExample(t *testing.T) {
 	if c.Notices == nil || c.Notices.Mail == nil || c.Notices.Webhooks == nil {
 		t.Fatal("the example shows no notices")
 	}
+	if p, err := c.proxies(); err != nil || p == nil {
+		t.Fatalf("the example trusts no proxy: %v", err)
+	}
 	o, err := c.noticeOptions()
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +70,48 @@ func TestPortalExample(t *testing.T) {
 		}
 		if err := os.Chmod(filepath.Join(dir, "mail.password"), 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestPortalProxies: a configuration trusts nobody unless it names them, and is refused where it would trust visitors.
+func TestPortalProxies(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operate/portal.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	before, rest, ok := strings.Cut(text, "proxies:")
+	_, after, found := strings.Cut(rest, "\ndirectory:")
+	if !ok || !found {
+		t.Fatal("the example has no proxies")
+	}
+	load := func(proxies string) (*portalConfig, error) {
+		file := filepath.Join(t.TempDir(), "portal.yaml")
+		if err := os.WriteFile(file, []byte(before+proxies+"\ndirectory:"+after), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return loadPortalConfig(file)
+	}
+	c, err := load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.proxies(); p != nil || err != nil {
+		t.Errorf("without the key somebody is trusted: %v %v", p, err)
+	}
+	if _, err := load(`proxies: {trusted: [10.1.2.3/32, "2001:db8::/64"], header: Forwarded}`); err != nil {
+		t.Error(err)
+	}
+	for _, wrong := range []string{
+		"proxies: {trusted: [0.0.0.0/0], header: X-Forwarded-For}", `proxies: {trusted: ["::/0"], header: Forwarded}`,
+		"proxies: {trusted: [10.1.2.3/32, 128.0.0.0/1], header: Forwarded}", "proxies: {trusted: [10.1.2.3/8], header: Forwarded}",
+		"proxies: {trusted: [10.1.2.3/32]}", "proxies: {trusted: [10.1.2.3/32], header: X-Real-IP}", "proxies: {header: Forwarded}",
+		"proxies: {trusted: [proxy.example], header: Forwarded}", "proxies: {trusted: [10.1.2.3/32], header: Forwarded, all: true}",
+	} {
+		if _, err := load(wrong); err == nil {
+			t.Errorf("%s is taken", wrong)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package portal
 
 import (
-	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -27,12 +25,8 @@ type limits struct {
 
 func newLimits() *limits { return &limits{by: map[netip.Prefix]*rate.Limiter{}} }
 
-func (l *limits) allow(r *http.Request, now time.Time) error {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	ip, _ := netip.ParseAddr(host) // the zero address is one more visitor
+// allow counts one more login from an address; the zero address is one more visitor.
+func (l *limits) allow(ip netip.Addr, now time.Time) error {
 	bits := 32
 	if ip = ip.Unmap(); ip.Is6() {
 		bits = 64

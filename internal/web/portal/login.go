@@ -95,7 +95,7 @@ func origin(text string) string {
 // beginLogin sends the person to an issuer: authorization code with PKCE, a state bound to this browser, and as nonce the commitment to a session key that has
 // just been drawn.
 func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request) error {
-	if err := s.limits.allow(r, s.o.Clock.Now()); err != nil {
+	if err := s.limits.allow(s.o.Proxies.Client(r), s.o.Clock.Now()); err != nil {
 		return err
 	}
 	i := s.issuers[0]
@@ -133,7 +133,7 @@ func (s *Server) issuerNamed(handle string) *issuer {
 
 // endLogin takes the person back from an issuer and opens a session under a new cookie.
 func (s *Server) endLogin(w http.ResponseWriter, r *http.Request) error {
-	if err := s.limits.allow(r, s.o.Clock.Now()); err != nil {
+	if err := s.limits.allow(s.o.Proxies.Client(r), s.o.Clock.Now()); err != nil {
 		return err
 	}
 	q := r.URL.Query()

@@ -101,7 +101,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, change ...func(*portal.Options)) *site {
 	t.Helper()
 	s := &site{clock: &moved{now: time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)}, lines: &lines{}}
 	s.issuer = issuertest.New(t, s.clock)
@@ -136,14 +136,17 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(func() { _ = peer.Close() })
 	pages := httptest.NewUnstartedServer(nil)
 	s.url = "http://" + pages.Listener.Addr().String()
-	server := must(portal.New(portal.Options{
+	options := portal.Options{
 		Member: por, URL: s.url, Directory: directory, Clients: []portal.Client{{Issuer: s.issuer.URL, ID: "portal", Name: countersign.Text{"en": "Test login"}}},
 		Subject: subject.NewPortal(subject.PortalOptions{Member: por, Cert: cert, Directory: directory, Log: s.log, Verifier: verifier, Clock: s.clock, Logger: logger}),
 		Gateway: "gw1", Cases: must(subject.OpenCases(t.Context(), s.log, s.clock, logger))(t),
 		Locales: must(web.LoadLocales())(t), Assets: must(web.LoadAssets())(t), Clock: s.clock, Logger: logger,
 		Policy: func() ([]byte, error) { return []byte("log " + s.log.VerifierKey() + "\n"), nil },
-	}))(t)
-	pages.Config.Handler = server
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	pages.Config.Handler = must(portal.New(options))(t)
 	pages.Start()
 	t.Cleanup(pages.Close)
 	return s

@@ -36,6 +36,7 @@ type Options struct {
 	Clock     clock.Clock
 	Logger    *slog.Logger
 	HTTP      *http.Client   // to issuers
+	Proxies   *web.Proxies   // in front of the portal; nil where people reach it themselves
 	Place     *time.Location // time zone of the country; nil is UTC
 	Idle      time.Duration  // DefaultIdle where zero
 	Absolute  time.Duration  // DefaultAbsolute where zero
@@ -79,7 +80,11 @@ func New(o Options) (*Server, error) {
 	s.routes(mux)
 	// SPEC: a state-changing request of another site is refused by its Sec-Fetch-Site or Origin header, before any form's token is looked at.
 	s.security = security
-	s.handler = web.Secure(security, http.NewCrossOriginProtection().Handler(mux))
+	crossing := http.NewCrossOriginProtection()
+	if err := crossing.AddTrustedOrigin(origin(o.URL)); err != nil { // what a browser calls us, whatever name a proxy asks for
+		return nil, countersign.RefuseBecause(countersign.CodeBadRequest, err, "the portal's own address is no URL: write for instance https://my.example")
+	}
+	s.handler = web.Secure(security, crossing.Handler(mux))
 	return s, nil
 }
 

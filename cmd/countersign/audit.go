@@ -99,11 +99,7 @@ func openSource(ctx context.Context, s streams, policy []byte, url, root, key st
 	if err != nil {
 		return nil, err
 	}
-	signer, err := keys.Load(key)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := keys.SelfSigned(signer)
+	cert, err := keys.LoadSelfSigned(key)
 	if err != nil {
 		return nil, err
 	}

@@ -68,11 +68,7 @@ func (c *caseSeat) sit(ctx context.Context) (*seat, error) {
 	if s.sign, err = keys.Load(sign); err != nil {
 		return nil, err
 	}
-	tlsKey, err := keys.Load(tlsFile)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := keys.SelfSigned(tlsKey)
+	cert, err := keys.LoadSelfSigned(tlsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +87,7 @@ func pinnedTo(cert tls.Certificate, gw *federation.Gateway) *tls.Config {
 		if slices.Contains(gw.Pins, pin) {
 			return nil
 		}
-		return countersign.Refuse(countersign.CodeSignature, "the portal presents a key that the directory does not hold for it")
+		return countersign.Refuse(countersign.CodeSignature, "the gateway %s of %s presents a key that the directory does not hold for it", gw.Name, gw.Member)
 	})
 }
 

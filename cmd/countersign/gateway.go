@@ -173,11 +173,7 @@ func runGateway(ctx context.Context, c *gatewayConfig, now clock.Clock, logger *
 	if err != nil {
 		return err
 	}
-	tlsKey, err := keys.Load(c.key(keyTLS))
-	if err != nil {
-		return err
-	}
-	cert, err := keys.SelfSigned(tlsKey)
+	cert, err := keys.LoadSelfSigned(c.key(keyTLS))
 	if err != nil {
 		return err
 	}

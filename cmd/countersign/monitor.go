@@ -92,11 +92,7 @@ func (c *monitorCmd) watcher(s streams) (*watcher, error) {
 		return nil, countersign.Refuse(countersign.CodeBadRequest, "--directory needs --root: the first root that you trust, got by a way of its own")
 	}
 	if c.Key != "" {
-		key, err := keys.Load(c.Key)
-		if err != nil {
-			return nil, err
-		}
-		if w.cert, err = keys.SelfSigned(key); err != nil {
+		if w.cert, err = keys.LoadSelfSigned(c.Key); err != nil {
 			return nil, err
 		}
 	}

@@ -199,11 +199,7 @@ const deskGateway countersign.GatewayName = "desk"
 
 // peers admits the keys of the directory's gateways.
 func (o *officeConfig) peers(directory *federation.Client) (*tls.Config, error) {
-	key, err := keys.Load(o.tlsKey())
-	if err != nil {
-		return nil, err
-	}
-	cert, err := keys.SelfSigned(key)
+	cert, err := keys.LoadSelfSigned(o.tlsKey())
 	if err != nil {
 		return nil, err
 	}

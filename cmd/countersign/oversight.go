@@ -220,7 +220,7 @@ type listRequest struct {
 // oversightState is what the list command prints.
 type oversightState struct {
 	Waiting     []*waitingEmergency    `json:"waiting"`     // the first due first
-	Unreachable []unreachable          `json:"unreachable"` // gateways that did not tell: more may wait there
+	Unreachable []unreachable          `json:"unreachable"` // gateways that did not tell of one or the other: more may be there
 	Suspended   []countersign.MemberID `json:"suspended"`   // by this overseer's word
 	Acts        []*oversightAct        `json:"acts"`
 	Targets     []*repeatSignal        `json:"repeatTargets"` // people about whom a register is asked again and again, unnamed
@@ -232,9 +232,14 @@ func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightSta
 	if err != nil {
 		return nil, err
 	}
-	targets, err := d.signals(ctx)
+	targets, silent, err := d.signals(ctx)
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range silent {
+		if !slices.ContainsFunc(failed, func(u unreachable) bool { return u.Member == s.Member && u.Gateway == s.Gateway }) {
+			failed = append(failed, s)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,19 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"io"
-	"net/http"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/exchange"
 	"countersign.dev/countersign/internal/federation"
-	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/mandate"
 )
@@ -42,20 +39,12 @@ type unreachable struct {
 	Why     string                  `json:"why"`
 }
 
-// gatewayWord is one gateway's word, verified.
-type gatewayWord struct {
-	member countersign.MemberID
-	list   []exchange.WaitingEmergency
-	leaves []*countersign.Leaf // of the receipts, in the same order
-	at     []time.Time
-	failed *unreachable
+// heldEmergency is what a gateway tells of one emergency, with what the receipt proves of it.
+type heldEmergency struct {
+	exchange.WaitingEmergency
+	leaf *countersign.Leaf
+	at   time.Time
 }
-
-// askAtOnce is how many gateways an overseer asks at the same time, and askPatience how long each may take.
-const (
-	askAtOnce   = 32
-	askPatience = 10 * time.Second
-)
 
 // waiting asks the gateways of all agencies what waits for a review, with the overseer's own key, after the reading is on the overseer's own record. Each
 // gateway records it too. What an overseer has reviewed is left out.
@@ -74,7 +63,9 @@ func (d *oversightDesk) waiting(ctx context.Context, reader string) (open []*wai
 	if err := d.recordReading(ctx, reader); err != nil {
 		return nil, nil, err
 	}
-	answers, err := d.askAll(ctx, view, logs)
+	answers, err := askAgencies(ctx, d.office, view, exchange.PathWaiting, func(of countersign.MemberID, text []byte) ([]heldEmergency, error) {
+		return readWaiting(of, text, view, logs)
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,105 +94,57 @@ func (d *oversightDesk) recordReading(ctx context.Context, reader string) error 
 	return err
 }
 
-func (d *oversightDesk) askAll(ctx context.Context, view *federation.View, logs *countersign.Policy) ([]*gatewayWord, error) {
-	key, err := keys.Load(d.tlsKey())
-	if err != nil {
-		return nil, err
-	}
-	cert, err := keys.SelfSigned(key)
-	if err != nil {
-		return nil, err
-	}
-	var out []*gatewayWord
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, askAtOnce)
-	doc := view.Document()
-	for i := range doc.Members {
-		m := &doc.Members[i]
-		if !slices.Contains(m.Roles, countersign.RoleAgency) {
-			continue
-		}
-		for _, gw := range view.Gateways(m.ID) {
-			t := &gatewayWord{member: m.ID}
-			out = append(out, t)
-			wg.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				client := &http.Client{Timeout: askPatience, Transport: &http.Transport{TLSClientConfig: pinnedTo(cert, gw), DisableKeepAlives: true}}
-				if err := t.ask(ctx, client, gw, view, logs); err != nil {
-					t.list, t.failed = nil, &unreachable{m.ID, gw.Name, countersign.MessageOf(err)}
-				}
-			})
-		}
-	}
-	wg.Wait()
-	return out, nil
-}
-
-// ask reads one gateway's list and holds each entry against a receipt of that member's own log.
-func (t *gatewayWord) ask(ctx context.Context, client *http.Client, gw *federation.Gateway, view *federation.View, logs *countersign.Policy) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(gw.URL, "/")+exchange.PathWaiting, http.NoBody)
-	if err != nil {
-		return countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway has an address that cannot be read")
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway cannot be reached")
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil || res.StatusCode != http.StatusOK {
-		return countersign.RefuseBecause(countersign.CodeNetwork, err, "the gateway does not tell: %s", res.Status)
-	}
+// readWaiting reads one gateway's list and holds each entry against a receipt of that member's own log.
+func readWaiting(of countersign.MemberID, text []byte, view *federation.View, logs *countersign.Policy) ([]heldEmergency, error) {
 	var w exchange.Waiting
-	if err := json.Unmarshal(text, &w); err != nil || w.Member != t.member || w.Gateway != gw.Name {
-		return countersign.RefuseBecause(countersign.CodeInconsistent, err, "the gateway's list cannot be read, or is another's")
+	if err := json.Unmarshal(text, &w); err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeInconsistent, err, "the gateway's list cannot be read")
 	}
-	for i := range w.Emergencies {
-		found, err := logs.Verify(w.Emergencies[i].Receipt)
+	held := make([]heldEmergency, len(w.Emergencies))
+	for i, e := range w.Emergencies {
+		found, err := logs.Verify(e.Receipt)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		log, ok := view.LogByOrigin(found.Promise.Origin)
-		if !ok || log.Owner != t.member || found.Leaf.Kind != countersign.LeafMandate || found.Leaf.Mandate != countersign.MandateEmergency {
-			return countersign.Refuse(countersign.CodeInconsistent, "the gateway tells of an emergency that its log does not hold")
+		if !ok || log.Owner != of || found.Leaf.Kind != countersign.LeafMandate || found.Leaf.Mandate != countersign.MandateEmergency {
+			return nil, countersign.Refuse(countersign.CodeInconsistent, "the gateway tells of an emergency that its log does not hold")
 		}
-		t.leaves, t.at = append(t.leaves, found.Leaf), append(t.at, found.Promise.Time.Time())
+		held[i] = heldEmergency{e, found.Leaf, found.Promise.Time.Time()}
 	}
-	t.list = w.Emergencies
-	return nil
+	return held, nil
 }
 
 // merge brings together what both parties tell of each emergency, the first due first.
-func merge(answers []*gatewayWord, reviewed *mandate.Reviews, now time.Time, within time.Duration) (open []*waitingEmergency, failed []unreachable) {
+func merge(answers []*agencyAnswer[[]heldEmergency], reviewed *mandate.Reviews, now time.Time, within time.Duration) (open []*waitingEmergency, failed []unreachable) {
 	open, failed = []*waitingEmergency{}, []unreachable{}
 	by := map[countersign.Digest]*waitingEmergency{}
 	answered := map[countersign.MemberID]bool{}
-	for _, t := range answers {
-		if t.failed != nil {
-			failed = append(failed, *t.failed)
+	for _, a := range answers {
+		if a.err != nil {
+			failed = append(failed, unreachable{a.member, a.gateway, countersign.MessageOf(a.err)})
 			continue
 		}
-		answered[t.member] = true
-		for i := range t.list {
-			e, leaf := &t.list[i], t.leaves[i]
-			id := countersign.Digest(leaf.Commitment)
+		answered[a.member] = true
+		for i := range a.told {
+			e := &a.told[i]
+			id := countersign.Digest(e.leaf.Commitment)
 			if slices.Contains(reviewed.Reviewed, id) {
 				continue
 			}
 			w := by[id]
 			if w == nil {
 				w = &waitingEmergency{
-					Emergency: id, Exchange: e.Exchange.String(), Consumer: leaf.Consumer, Service: leaf.Service, Purpose: leaf.Purpose, Opened: t.at[i],
+					Emergency: id, Exchange: e.Exchange.String(), Consumer: e.leaf.Consumer, Service: e.leaf.Service, Purpose: e.leaf.Purpose, Opened: e.at,
 					Ground: e.Ground, Officials: e.Officials,
 				}
 				by[id], open = w, append(open, w)
 			}
-			if t.at[i].Before(w.Opened) {
-				w.Opened = t.at[i] // whichever log opened it first: the right is lost at either
+			if e.at.Before(w.Opened) {
+				w.Opened = e.at // whichever log opened it first: the right is lost at either
 			}
-			if !slices.Contains(w.ToldBy, t.member) {
-				w.ToldBy = append(w.ToldBy, t.member)
+			if !slices.Contains(w.ToldBy, a.member) {
+				w.ToldBy = append(w.ToldBy, a.member)
 			}
 		}
 	}
@@ -210,7 +153,9 @@ func merge(answers []*gatewayWord, reviewed *mandate.Reviews, now time.Time, wit
 		w.Overdue = now.After(w.Due)
 		w.Silent = silent(w, answered)
 	}
-	slices.SortFunc(open, func(a, b *waitingEmergency) int { return a.Due.Compare(b.Due) })
+	slices.SortFunc(open, func(a, b *waitingEmergency) int {
+		return cmp.Or(a.Due.Compare(b.Due), bytes.Compare(a.Emergency[:], b.Emergency[:]))
+	})
 	return open, failed
 }
 

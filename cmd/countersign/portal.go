@@ -133,16 +133,12 @@ func openPortalParts(ctx context.Context, c *portalConfig, now clock.Clock, logg
 	if err != nil {
 		return nil, err
 	}
-	tlsKey, err := keys.Load(gc.key(keyTLS))
-	if err != nil {
-		return nil, err
-	}
 	pseudonym, err := readHex(gc.key(keyPseudonym))
 	if err != nil {
 		return nil, err
 	}
 	p := &portalParts{metrics: prometheus.NewRegistry()}
-	if p.cert, err = keys.SelfSigned(tlsKey); err != nil {
+	if p.cert, err = keys.LoadSelfSigned(gc.key(keyTLS)); err != nil {
 		return nil, err
 	}
 	if p.directory, err = openDirectory(gc.path(c.Fed.Root), c.Fed.URL, filepath.Join(gc.path(c.Data), "directory"), now, logger); err != nil {

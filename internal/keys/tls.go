@@ -72,6 +72,15 @@ func SelfSigned(key Signer) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
+// LoadSelfSigned loads the key of a file, as [Load] does, and certifies it by itself.
+func LoadSelfSigned(path string) (tls.Certificate, error) {
+	key, err := Load(path)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return SelfSigned(key)
+}
+
 // Admit decides at a handshake, resumed ones included, whether the peer's key may speak: nil admits. It is called concurrently and looks
 // the key up anew each time, so that a removal from the directory acts on the next handshake.
 type Admit func(peer SPKIDigest) error

@@ -86,7 +86,7 @@ func cborNumber[T ~uint8 | ~uint32 | ~uint64](f *cborForm, v *T) {
 	}
 }
 
-// bytes names a byte string.
+// bytes names a byte string, which shares memory with what it is read from.
 func (f *cborForm) bytes(v *[]byte) {
 	if !f.reading {
 		f.writeHead(cborBytes, uint64(len(*v)))
@@ -198,14 +198,14 @@ func (f *cborForm) readHead(major byte, due string) uint64 {
 	return n
 }
 
-// readString reads a byte or text string, as a copy.
+// readString reads a byte or text string. What it returns shares memory with what is read.
 func (f *cborForm) readString(major byte, due string) []byte {
 	n := f.readHead(major, due)
 	if n > uint64(len(f.b)) {
 		f.fail("a string is cut off")
 		return nil
 	}
-	b := append(make([]byte, 0, n), f.b[:n]...)
+	b := f.b[:n:n]
 	f.b = f.b[n:]
 	return b
 }

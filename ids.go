@@ -42,11 +42,16 @@ func (s SubsystemID) String() string {
 	if s.Subsystem == "" {
 		return s.MemberID.String()
 	}
-	return s.MemberID.String() + "/" + s.Subsystem
+	return s.Instance + "/" + s.Class + "/" + s.Code + "/" + s.Subsystem
 }
 
 // String joins the five parts with slashes.
-func (s ServiceID) String() string { return s.SubsystemID.String() + "/" + s.Service }
+func (s ServiceID) String() string {
+	if s.Subsystem == "" {
+		return s.MemberID.String() + "/" + s.Service
+	}
+	return s.Instance + "/" + s.Class + "/" + s.Code + "/" + s.Subsystem + "/" + s.Service
+}
 
 // ParseMemberID reads INSTANCE/CLASS/MEMBER.
 func ParseMemberID(text string) (MemberID, error) {

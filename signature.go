@@ -1,6 +1,7 @@
 package countersign
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -12,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math/big"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -232,34 +234,44 @@ func (s TreeSignature) Marshal() ([]byte, error) {
 // ParseTreeSignature reads the wire form: exactly one spelling for each signature, nothing before or after it. It checks the form only.
 // The result does not share memory with b.
 func ParseTreeSignature(b []byte) (TreeSignature, error) {
-	var s TreeSignature
+	s, path, err := readTree(b, nil)
+	s.Path, s.Signature = path, bytes.Clone(s.Signature)
+	return s, err
+}
+
+// maxTreePath is how long the path in a tree of MaxTreeSize is.
+const maxTreePath = 10
+
+// readTree is ParseTreeSignature for whoever keeps nothing of the result: the signature shares memory with b, and the path, which comes beside it, lies
+// in room where it fits.
+func readTree(b []byte, room tlog.RecordProof) (s TreeSignature, path tlog.RecordProof, err error) {
 	if len(b) < treeHeadSize+plainSignatureSize {
-		return s, Refuse(CodeSignature, "tree signature: %d bytes are too few", len(b))
+		return s, nil, Refuse(CodeSignature, "tree signature: %d bytes are too few", len(b))
 	}
 	if b[0] != treeVersion {
-		return s, Refuse(CodeSignature, "tree signature: version %d is not known", b[0])
+		return s, nil, Refuse(CodeSignature, "tree signature: version %d is not known", b[0])
 	}
 	if b[1] == 0 || int(b[1]) >= len(treeAlgorithms) {
-		return s, Refuse(CodeSignature, "tree signature: algorithm %d is not known", b[1])
+		return s, nil, Refuse(CodeSignature, "tree signature: algorithm %d is not known", b[1])
 	}
 	index, size := int(binary.BigEndian.Uint16(b[2:])), int(binary.BigEndian.Uint16(b[4:]))
 	if size < 1 || size > MaxTreeSize || index >= size {
-		return s, Refuse(CodeSignature, "tree signature: index %d of size %d: size is 1 to %d", index, size, MaxTreeSize)
+		return s, nil, Refuse(CodeSignature, "tree signature: index %d of size %d: size is 1 to %d", index, size, MaxTreeSize)
 	}
 	hashes := pathLength(index, size)
 	if want := treeHeadSize + hashes*tlog.HashSize + plainSignatureSize; len(b) != want {
-		return s, Refuse(CodeSignature, "tree signature: %d bytes where %d are due", len(b), want)
+		return s, nil, Refuse(CodeSignature, "tree signature: %d bytes where %d are due", len(b), want)
 	}
 	s.Algorithm, s.Index, s.Size = treeAlgorithms[b[1]], index, size
 	b = b[6:]
 	b = b[copy(s.Root[:], b):]
 	b = b[copy(s.Nonce[:], b):]
-	s.Path = make(tlog.RecordProof, hashes)
-	for i := range s.Path {
-		b = b[copy(s.Path[i][:], b):]
+	path = slices.Grow(room, hashes)[:hashes]
+	for i := range path {
+		b = b[copy(path[i][:], b):]
 	}
-	s.Signature = append([]byte(nil), b...)
-	return s, nil
+	s.Signature = b
+	return s, path, nil
 }
 
 // rootBytes is what the key signs: no other signed thing of Countersign begins with these bytes.
@@ -330,13 +342,13 @@ func SignTree(signer crypto.Signer, leaves []TreeLeaf) (*SignedTree, error) {
 	}
 	t := &SignedTree{algorithm: alg, leaves: leaves, stored: make(storedHashes, 0, 2*len(leaves))}
 	for i, l := range leaves {
-		hashes, err := tlog.StoredHashesForRecordHash(int64(i), l.hash, t.stored)
+		hashes, err := tlog.StoredHashesForRecordHash(int64(i), l.hash, &t.stored)
 		if err != nil {
 			return nil, RefuseBecause(CodeInternal, err, "a signature tree could not be built")
 		}
 		t.stored = append(t.stored, hashes...)
 	}
-	if t.root, err = tlog.TreeHash(int64(len(leaves)), t.stored); err != nil {
+	if t.root, err = tlog.TreeHash(int64(len(leaves)), &t.stored); err != nil {
 		return nil, RefuseBecause(CodeInternal, err, "a signature tree could not be built")
 	}
 	t.signature, err = SignPlain(signer, rootBytes(len(leaves), t.root))
@@ -348,7 +360,7 @@ func (t *SignedTree) Signature(index int) (TreeSignature, error) {
 	if index < 0 || index >= len(t.leaves) {
 		return TreeSignature{}, Refuse(CodeInternal, "message %d of a tree of %d", index, len(t.leaves))
 	}
-	path, err := tlog.ProveRecord(int64(len(t.leaves)), int64(index), t.stored)
+	path, err := tlog.ProveRecord(int64(len(t.leaves)), int64(index), &t.stored)
 	if err != nil {
 		return TreeSignature{}, RefuseBecause(CodeInternal, err, "a signature tree could not be proved")
 	}
@@ -365,7 +377,8 @@ func VerifyTree(pub crypto.PublicKey, domain SignatureDomain, message, sig []byt
 	if err != nil {
 		return err
 	}
-	s, err := ParseTreeSignature(sig)
+	var room [maxTreePath]tlog.Hash
+	s, path, err := readTree(sig, room[:0])
 	if err != nil {
 		return err
 	}
@@ -377,7 +390,7 @@ func VerifyTree(pub crypto.PublicKey, domain SignatureDomain, message, sig []byt
 		return err
 	}
 	// The path first: it is cheap, so that a message that is not in the tree costs no public-key operation.
-	if err := tlog.CheckRecord(s.Path, int64(s.Size), s.Root, int64(s.Index), leaf.hash); err != nil {
+	if err := tlog.CheckRecord(path, int64(s.Size), s.Root, int64(s.Index), leaf.hash); err != nil {
 		return RefuseBecause(CodeSignature, err, "tree signature: the message is not under the signed root")
 	}
 	return cache.verify(pub, s)

@@ -336,27 +336,34 @@ func (s Salt) Opens(c Commitment, statement []byte) bool {
 func (s Salt) Blind(label string, digest []byte) SaltedDigest { return s.Keyed().Blind(label, digest) }
 
 // Keyed makes the salt ready for several computations in turn; it is not for concurrent use.
-func (s Salt) Keyed() KeyedSalt { return KeyedSalt{hmac.New(sha256.New, s[:])} }
+func (s Salt) Keyed() KeyedSalt {
+	return KeyedSalt{hmac.New(sha256.New, s[:]), make([]byte, 0, 128)}
+}
 
 // KeyedSalt is HMAC-SHA-256 under a salt.
-type KeyedSalt struct{ mac hash.Hash }
+type KeyedSalt struct {
+	mac  hash.Hash
+	room []byte // for what the hash reads and writes, instead of new memory each time
+}
 
 // Commit is [Salt.Commit].
-func (k KeyedSalt) Commit(statement []byte) (c Commitment) {
-	k.mac.Reset()
-	k.mac.Write([]byte("countersign commitment\x00"))
+func (k KeyedSalt) Commit(statement []byte) Commitment {
+	k.begin("commitment")
 	k.mac.Write(statement)
-	k.mac.Sum(c[:0])
-	return c
+	return Commitment(k.mac.Sum(k.room))
 }
 
 // Blind is [Salt.Blind].
-func (k KeyedSalt) Blind(label string, digest []byte) (d SaltedDigest) {
+func (k KeyedSalt) Blind(label string, digest []byte) SaltedDigest {
+	k.begin(label)
+	k.mac.Write(append(k.room, digest...))
+	return SaltedDigest(k.mac.Sum(k.room))
+}
+
+func (k KeyedSalt) begin(label string) {
 	k.mac.Reset()
-	k.mac.Write([]byte("countersign " + label + "\x00"))
-	k.mac.Write(digest)
-	k.mac.Sum(d[:0])
-	return d
+	b := append(append(k.room, "countersign "...), label...)
+	k.mac.Write(append(b, 0))
 }
 
 // SortFields gives field paths their one order and drops repeats.

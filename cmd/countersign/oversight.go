@@ -18,12 +18,12 @@ import (
 type oversightCmd struct {
 	Init      oversightInitCmd      `cmd:"" help:"Make the overseer's keys and begin its log; print its entry for the directory."`
 	Serve     oversightServeCmd     `cmd:"" help:"Publish the overseer's log and list of reviews, and serve its desk, until interrupted."`
-	Review    oversightReviewCmd    `cmd:"" help:"Review an emergency: one that the list shows, or by the receipt of its exchange."`
+	Review    oversightReviewCmd    `cmd:"" help:"Review an emergency or a use of a warrant: one that the list shows, or by the receipt of its exchange."`
 	Suspend   oversightSuspendCmd   `cmd:"" help:"Suspend a member's emergency right."`
 	Reinstate oversightReinstateCmd `cmd:"" help:"Give a member's emergency right back."`
 	Findings  oversightFindingsCmd  `cmd:"" help:"Take what monitors found about the logs into the queue."`
 	Settle    oversightSettleCmd    `cmd:"" help:"Take a finding out of the queue, with the reason."`
-	List      oversightListCmd      `cmd:"" help:"List the emergencies of all members that wait for a review, with their deadlines, what monitors found, and the overseer's own acts. Reading is on record."`
+	List      oversightListCmd      `cmd:"" help:"List the emergencies and uses of warrants of all members that wait for a review, with their deadlines, whose are overdue, what monitors found, and the overseer's own acts. Reading is on record."`
 }
 
 type oversightInitCmd struct {
@@ -142,50 +142,48 @@ func (d *oversightDesk) serveReviews(w http.ResponseWriter, _ *http.Request) {
 	d.mu.Lock()
 	text, err := mandate.SignReviews(d.key, d.published())
 	d.mu.Unlock()
-	if err != nil {
-		d.logger.Error("the list of reviews cannot be signed", "error", err.Error())
-		http.Error(w, "the list of reviews cannot be signed", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/jwt")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write([]byte(text))
+	d.publish(w, "application/jwt", text, err)
 }
 
-// reviewRequest is an overseer's finding about an emergency.
+// reviewRequest is an overseer's finding about an emergency or a use of a warrant.
 type reviewRequest struct {
 	Overseer  string               `json:"overseer"`
 	Receipt   *countersign.Receipt `json:"receipt,omitempty"`
-	Emergency *countersign.Digest  `json:"emergency,omitempty"` // of the list of what waits, in the receipt's place
+	Record    *countersign.Digest  `json:"record,omitempty"` // of the list of what waits, in the receipt's place
 	Justified bool                 `json:"justified"`
 	Reason    string               `json:"reason"`
 }
 
-// review checks the receipt of an emergency, and puts the finding on record.
+// review checks the receipt of an emergency or of a use of a warrant, and puts the finding on record.
 func (d *oversightDesk) review(ctx context.Context, r *reviewRequest) (*oversightAct, error) {
-	if r.Emergency != nil {
+	if r.Record != nil {
 		return d.reviewWaiting(ctx, r)
 	}
 	view, err := d.directory.Current()
 	if err != nil {
 		return nil, err
 	}
-	logs, err := countersign.ParsePolicy([]byte(view.PolicyText(logsOf(view.Document())...)))
+	logs, err := policyOf(view)
 	if err != nil {
 		return nil, err
 	}
 	if r.Receipt == nil {
-		return nil, countersign.Refuse(countersign.CodeBadRequest, "an emergency is reviewed by its number in the list, or by the receipt of its exchange")
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "an emergency or a use of a warrant is reviewed by its number in the list, or by the receipt of its exchange")
 	}
 	found, err := logs.Verify(r.Receipt)
 	switch {
 	case err != nil:
 		return nil, err
-	case found.Statement == nil || found.Statement.Mandate.Kind != countersign.MandateEmergency || found.Statement.Outcome != countersign.OutcomeReleased:
-		return nil, countersign.Refuse(countersign.CodeBadRequest, "the receipt is not of an emergency in which anything was released")
+	case found.Statement == nil || !reviewable(found.Statement.Mandate.Kind) || found.Statement.Outcome != countersign.OutcomeReleased:
+		return nil, countersign.Refuse(countersign.CodeBadRequest, "the receipt is not of an emergency or a use of a warrant in which anything was released")
 	}
 	c := countersign.Digest(found.Leaf.Commitment)
 	return d.decide(ctx, &oversightAct{Overseer: r.Overseer, Reason: r.Reason, Commitment: &c, Exchange: found.Statement.Exchange.String(), Justified: r.Justified})
+}
+
+// reviewable are the mandates whose use opens a review.
+func reviewable(kind countersign.MandateKind) bool {
+	return kind == countersign.MandateEmergency || kind == countersign.MandateWarrant
 }
 
 // decide puts an act on record; the list tells it from then on.
@@ -219,7 +217,8 @@ type listRequest struct {
 
 // oversightState is what the list command prints.
 type oversightState struct {
-	Waiting     []*waitingEmergency    `json:"waiting"`     // the first due first
+	Waiting     []*waitingReview       `json:"waiting"`     // the first due first
+	Overdue     []*overdueReviews      `json:"overdue"`     // by member, the longest overdue first
 	Unreachable []unreachable          `json:"unreachable"` // gateways that did not tell of one or the other: more may be there
 	Suspended   []countersign.MemberID `json:"suspended"`   // by this overseer's word
 	Acts        []*oversightAct        `json:"acts"`
@@ -243,25 +242,25 @@ func (d *oversightDesk) list(ctx context.Context, r *listRequest) (*oversightSta
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &oversightState{open, failed, d.published().Suspended, append([]*oversightAct{}, d.acts...), targets, append([]*queuedFinding{}, d.findings.list()...)}, nil
+	return &oversightState{open, overdue(open), failed, d.published().Suspended, append([]*oversightAct{}, d.acts...), targets, append([]*queuedFinding{}, d.findings.list()...)}, nil
 }
 
 type oversightReviewCmd struct {
 	officeDir
-	Emergency string `arg:"" help:"The emergency's number in the list; or the file of its exchange's receipt." placeholder:"NUMBER|FILE"`
-	Overseer  string `required:"" help:"Who reviews, by pseudonym." placeholder:"NAME"`
-	Finding   string `required:"" enum:"justified,unjustified" help:"justified or unjustified."`
-	Reason    string `required:"" help:"Why, in plain words." placeholder:"TEXT"`
+	Record   string `arg:"" help:"The record's number in the list; or the file of its exchange's receipt." placeholder:"NUMBER|FILE"`
+	Overseer string `required:"" help:"Who reviews, by pseudonym." placeholder:"NAME"`
+	Finding  string `required:"" enum:"justified,unjustified" help:"justified or unjustified."`
+	Reason   string `required:"" help:"Why, in plain words." placeholder:"TEXT"`
 }
 
-// Run reviews one emergency.
+// Run reviews one emergency, or one use of a warrant.
 func (c *oversightReviewCmd) Run(ctx context.Context, s streams) error {
 	r := reviewRequest{Overseer: c.Overseer, Justified: c.Finding == "justified", Reason: c.Reason}
 	var number countersign.Digest
-	if number.UnmarshalText([]byte(c.Emergency)) == nil {
-		r.Emergency = &number
+	if number.UnmarshalText([]byte(c.Record)) == nil {
+		r.Record = &number
 	} else {
-		text, err := readSmall(c.Emergency)
+		text, err := readSmall(c.Record)
 		if err != nil {
 			return err
 		}

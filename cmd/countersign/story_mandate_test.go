@@ -171,12 +171,12 @@ func cmdOddRegister(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = server.Close() })
 }
 
-// cmdForge: "forge VAR OLD key=FILE [from=DURATION] [court=DIR] [member=ID]" takes the warrant in $OLD, changes when it begins, signs it with the key in
-// the file and sets $VAR. With court, an insider with the court's own keys registers it too, in the log of the court, which must be halted; without, it
+// cmdForge: "forge VAR OLD key=FILE [from=DURATION] [delay=DURATION] [court=DIR]" takes the warrant in $OLD, changes when it begins and by how much it delays
+// the notice, signs it with the key in the file and sets $VAR. With court, an insider with the court's own keys registers it too, in the log of the court, which must be halted; without, it
 // carries the registration of the old one.
 func cmdForge(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: forge VAR OLD key=FILE [from=DURATION] [court=DIR]")
+		ts.Fatalf("usage: forge VAR OLD key=FILE [from=DURATION] [delay=DURATION] [court=DIR]")
 	}
 	old, err := exchange.ParsePresented(ts.Getenv(args[1]))
 	ts.Check(err)
@@ -195,6 +195,8 @@ func cmdForge(ts *testscript.TestScript, neg bool, args []string) {
 			var by time.Duration
 			by, err = time.ParseDuration(value)
 			w.From = mandate.SecondsOf(w.From.Time().Add(by))
+		case "delay":
+			err = w.Delay.UnmarshalText([]byte(value))
 		case "court":
 			court = value
 		default:

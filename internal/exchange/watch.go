@@ -20,9 +20,9 @@ const PathWaiting = "/countersign/emergencies/waiting"
 // MaxWaiting bounds of how many emergencies, and of how many uses of warrants, one answer tells, the oldest first: those are due first.
 const MaxWaiting = 1000
 
-// WaitingEmergency is one emergency, or one use of a warrant, on a gateway's record that no overseer has reviewed. It tells what a reviewer must weigh, and not
+// WaitingReview is one emergency, or one use of a warrant, on a gateway's record that no overseer has reviewed. It tells what a reviewer must weigh, and not
 // who the person is.
-type WaitingEmergency struct {
+type WaitingReview struct {
 	// Receipt is of the leaf that opened the review. Its commitment is that of the exchange's record, and the same in the other party's log.
 	Receipt   *countersign.Receipt        `json:"receipt"`
 	Exchange  countersign.ExchangeID      `json:"exchange"`
@@ -36,8 +36,8 @@ type WaitingEmergency struct {
 type Waiting struct {
 	Member      countersign.MemberID    `json:"member"`
 	Gateway     countersign.GatewayName `json:"gateway"`
-	Emergencies []WaitingEmergency         `json:"emergencies"`
-	Warrants    []WaitingEmergency         `json:"warrants"` // their uses
+	Emergencies []WaitingReview         `json:"emergencies"`
+	Warrants    []WaitingReview         `json:"warrants"` // their uses
 	More        bool                    `json:"more"`     // there are more than MaxWaiting of either
 }
 
@@ -164,7 +164,7 @@ func (r *Rights) waiting(ctx context.Context, rules *rulebook) (*Waiting, error)
 }
 
 // waitingOf gathers what waits of one kind.
-func (r *Rights) waitingOf(ctx context.Context, kind countersign.MandateKind, members []countersign.MemberID, lists []*mandate.Reviews, more *bool) ([]WaitingEmergency, error) {
+func (r *Rights) waitingOf(ctx context.Context, kind countersign.MandateKind, members []countersign.MemberID, lists []*mandate.Reviews, more *bool) ([]WaitingReview, error) {
 	var open []*ledger.Stored
 	for _, m := range members {
 		err := r.eachReview(ctx, kind, m, func(s *ledger.Stored) bool {
@@ -181,13 +181,13 @@ func (r *Rights) waitingOf(ctx context.Context, kind countersign.MandateKind, me
 	if len(open) > MaxWaiting {
 		*more, open = true, open[:MaxWaiting]
 	}
-	out := []WaitingEmergency{}
+	out := []WaitingReview{}
 	for _, s := range open {
 		placed, err := r.gateway.Log.Promise(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		e := WaitingEmergency{Receipt: placed.Receipt(nil, nil)}
+		e := WaitingReview{Receipt: placed.Receipt(nil, nil)}
 		e.tell(s)
 		out = append(out, e)
 	}
@@ -196,7 +196,7 @@ func (r *Rights) waitingOf(ctx context.Context, kind countersign.MandateKind, me
 
 // tell reads the sealed note of a review: a declaration or a warrant that this gateway verified before it put it there. What the note no longer tells stays
 // empty.
-func (e *WaitingEmergency) tell(s *ledger.Stored) {
+func (e *WaitingReview) tell(s *ledger.Stored) {
 	var note review
 	if s.Record == nil || json.Unmarshal(s.Record.Note, &note) != nil {
 		return

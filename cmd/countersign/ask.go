@@ -63,13 +63,9 @@ func (a *askCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (a *askCmd) request(ctx context.Context) (*http.Request, error) {
-	service, err := countersign.ParseServiceID(a.Service)
+	client, service, err := partiesOf(a.Client, a.Service)
 	if err != nil {
-		return nil, fmt.Errorf("--service: %w", err)
-	}
-	client, err := countersign.ParseSubsystemID(a.Client)
-	if err != nil {
-		return nil, fmt.Errorf("--client: %w", err)
+		return nil, err
 	}
 	var body io.Reader
 	if a.Data != "" {

@@ -81,21 +81,9 @@ func (c *auditCmd) prepare(ctx context.Context, s streams) (a *audit.Auditor, e 
 	return &audit.Auditor{Policy: policy, Logs: logs, Several: source.Several(), Clock: clock.Default(), Patience: c.Patience}, e, nil
 }
 
-// openSource reads the signed directory once, in a folder of its own, and takes the key of a gateway for reading logs.
-func openSource(ctx context.Context, s streams, policy []byte, url, root, key string) (source *audit.Source, err error) {
-	folder, err := os.MkdirTemp("", "countersign-audit-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	directory, err := openDirectory(root, url, folder, clock.Default(), slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err != nil {
-		return nil, err
-	}
-	if err := directory.Poll(ctx); err != nil {
-		return nil, err
-	}
-	view, err := directory.Current()
+// openSource reads the signed directory once, and takes the key of a gateway for reading logs.
+func openSource(ctx context.Context, s streams, policy []byte, url, root, key string) (*audit.Source, error) {
+	view, err := viewOnce(ctx, root, url, clock.Default(), slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return nil, err
 	}

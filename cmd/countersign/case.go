@@ -93,23 +93,7 @@ func pinnedTo(cert tls.Certificate, gw *federation.Gateway) *tls.Config {
 
 // find reads the signed directory afresh and finds the portal in it.
 func (c *caseSeat) find(ctx context.Context, root, url string, now clock.Clock) (*federation.Gateway, error) {
-	text, err := os.ReadFile(root)
-	if err != nil {
-		return nil, err
-	}
-	folder, err := os.MkdirTemp("", "countersign-case-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
-	client, err := federation.OpenClient(federation.ClientOptions{URL: url, Root: text, Folder: folder, Clock: now})
-	if err != nil {
-		return nil, err
-	}
-	if err := client.Poll(ctx); err != nil {
-		return nil, err
-	}
-	view, err := client.Current()
+	view, err := viewOnce(ctx, root, url, now, nil)
 	if err != nil {
 		return nil, err
 	}

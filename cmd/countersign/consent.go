@@ -44,13 +44,9 @@ type consentWriteCmd struct {
 
 // Run writes a consent, which counts for nothing yet.
 func (c *consentWriteCmd) Run(s streams) error {
-	client, err := countersign.ParseSubsystemID(c.Client)
+	client, service, err := partiesOf(c.Client, c.Service)
 	if err != nil {
-		return fmt.Errorf("--client: %w", err)
-	}
-	service, err := countersign.ParseServiceID(c.Service)
-	if err != nil {
-		return fmt.Errorf("--service: %w", err)
+		return err
 	}
 	var salt [16]byte
 	_, _ = rand.Read(salt[:]) // crypto/rand.Read never fails

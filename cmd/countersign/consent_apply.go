@@ -33,11 +33,8 @@ func (c *consentApplyCmd) Run(ctx context.Context, s streams) error {
 		Subject: c.Subject, Purpose: countersign.PurposeCode(c.Purpose), Basis: countersign.BasisCode(c.Basis), Case: countersign.CaseRef(c.Case),
 	}
 	var err error
-	if in.Client, err = countersign.ParseSubsystemID(c.Client); err != nil {
-		return fmt.Errorf("--client: %w", err)
-	}
-	if in.Service, err = countersign.ParseServiceID(c.Service); err != nil {
-		return fmt.Errorf("--service: %w", err)
+	if in.Client, in.Service, err = partiesOf(c.Client, c.Service); err != nil {
+		return err
 	}
 	for _, f := range c.Fields {
 		in.Fields = append(in.Fields, countersign.FieldPath(strings.TrimSpace(f)))

@@ -108,13 +108,9 @@ func (c *courtIssueCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *courtIssueCmd) request() (*issueRequest, error) {
-	client, err := countersign.ParseSubsystemID(c.Client)
+	client, service, err := partiesOf(c.Client, c.Service)
 	if err != nil {
-		return nil, fmt.Errorf("--client: %w", err)
-	}
-	service, err := countersign.ParseServiceID(c.Service)
-	if err != nil {
-		return nil, fmt.Errorf("--service: %w", err)
+		return nil, err
 	}
 	facts, err := readSmall(c.Facts)
 	if err != nil {

@@ -181,7 +181,7 @@ func (c *courtDesk) check(token string, receipt *countersign.Receipt) error {
 	if err != nil {
 		return err
 	}
-	logs, err := countersign.ParsePolicy([]byte(view.PolicyText(logsOf(view.Document())...)))
+	logs, err := policyOf(view)
 	if err != nil {
 		return err
 	}
@@ -202,14 +202,7 @@ func (c *courtDesk) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	c.mu.Lock()
 	list, err := c.StatusList("")
 	c.mu.Unlock()
-	if err != nil {
-		c.logger.Error("the status list cannot be signed", "error", err.Error())
-		http.Error(w, "the status list cannot be signed", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/statuslist+jwt")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write([]byte(list))
+	c.publish(w, "application/statuslist+jwt", list, err)
 }
 
 // warrantAct is something that a judge does to a warrant.

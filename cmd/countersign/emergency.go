@@ -86,13 +86,9 @@ func postOwn(ctx context.Context, s streams, gateway, path, tokenFile string, in
 }
 
 func (c *emergencyCmd) declaration() (*exchange.Declaration, error) {
-	client, err := countersign.ParseSubsystemID(c.Client)
+	client, service, err := partiesOf(c.Client, c.Service)
 	if err != nil {
-		return nil, fmt.Errorf("--client: %w", err)
-	}
-	service, err := countersign.ParseServiceID(c.Service)
-	if err != nil {
-		return nil, fmt.Errorf("--service: %w", err)
+		return nil, err
 	}
 	d := &exchange.Declaration{
 		Client: client, Service: service, Subject: c.Subject, Purpose: countersign.PurposeCode(c.Purpose), Basis: countersign.BasisCode(c.Basis), Ground: c.Ground,

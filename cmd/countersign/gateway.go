@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,9 +73,7 @@ func (i *gatewayInitCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(s.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(entry)
+	return printJSON(s, entry)
 }
 
 func initGateway(ctx context.Context, c *gatewayConfig, url, public string) (*countersign.Gateway, error) {

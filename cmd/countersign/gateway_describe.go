@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 
 	"countersign.dev/countersign"
@@ -40,9 +39,7 @@ func (c *gatewayDescribeCmd) Run(ctx context.Context, s streams) error {
 		for _, path := range d.Fields() {
 			entry.Fields = append(entry.Fields, countersign.Field{Path: path})
 		}
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(&entry)
+		return printJSON(s, &entry)
 	}
 	description, err := d.OpenAPI()
 	if err != nil {

@@ -194,6 +194,18 @@ func (o *officeConfig) serve(ctx context.Context, s streams, open func(context.C
 	})
 }
 
+// publish gives out a list that the office has signed, or could not sign.
+func (o *office) publish(w http.ResponseWriter, kind, list string, err error) {
+	if err != nil {
+		o.logger.Error("the office's list cannot be signed", "list", kind, "error", err.Error())
+		http.Error(w, "the list cannot be signed", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(list))
+}
+
 // deskGateway is the name of an office's gateway in the directory.
 const deskGateway countersign.GatewayName = "desk"
 

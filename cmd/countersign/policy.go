@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
@@ -28,26 +26,14 @@ type lawFlags struct {
 	Root      string `help:"The directory's root that is trusted; due with --directory." type:"existingfile" placeholder:"FILE"`
 }
 
-func (l *lawFlags) load(ctx context.Context, s streams) (d *countersign.Directory, err error) {
+func (l *lawFlags) load(ctx context.Context, s streams) (*countersign.Directory, error) {
 	if l.Document != "" {
 		return readDocument(l.Document)
 	}
 	if l.Directory == "" || l.Root == "" {
 		return nil, countersign.Refuse(countersign.CodeBadRequest, "give --document FILE, or --directory URL with --root FILE")
 	}
-	folder, err := os.MkdirTemp("", "countersign-directory-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	client, err := openDirectory(l.Root, l.Directory, folder, clock.Default(), slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err != nil {
-		return nil, err
-	}
-	if err := client.Poll(ctx); err != nil {
-		return nil, err
-	}
-	view, err := client.Current()
+	view, err := viewOnce(ctx, l.Root, l.Directory, clock.Default(), slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return nil, err
 	}
@@ -99,13 +85,9 @@ func (q *questionFlags) rehearse(ctx context.Context, s streams) (*countersign.D
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	client, err := countersign.ParseSubsystemID(q.Client)
+	client, service, err := partiesOf(q.Client, q.Service)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("--client: %w", err)
-	}
-	service, err := countersign.ParseServiceID(q.Service)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("--service: %w", err)
+		return nil, nil, nil, err
 	}
 	var kind countersign.MandateKind
 	if err := kind.UnmarshalText([]byte(q.Suppose)); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -53,9 +52,7 @@ func (i *portalInitCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(s.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(entry)
+	return printJSON(s, entry)
 }
 
 // Run serves until ctx ends.

@@ -56,9 +56,7 @@ func (c *gatewaySuccessorCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(s.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(entry)
+	return printJSON(s, entry)
 }
 
 // succeed ends the log of a folder and begins its successor under parts.origin. Each step that a crash has left undone is done by the next call.

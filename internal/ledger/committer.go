@@ -181,7 +181,9 @@ func (c *committer) take() (ops []*op, more bool) {
 		return ops, more
 	}
 	ops = append(ops, c.queue[:maxBatch]...)
-	c.queue = append(c.queue[:0], c.queue[maxBatch:]...)
+	rest := append(c.queue[:0], c.queue[maxBatch:]...)
+	clear(c.queue[len(rest):]) // what was told is not to be kept in memory
+	c.queue = rest
 	return ops, more
 }
 
@@ -255,11 +257,11 @@ func (c *committer) store(ops []*op, now time.Time) (tiles.Edge, error) {
 	for _, t := range full {
 		b.Tiles = append(b.Tiles, TileRow(t))
 	}
+	c.last = at // also where it fails: the entries may stand all the same
 	if err := c.log.store.Commit(context.Background(), b); err != nil {
 		c.stale.Store(true)
 		return tiles.Edge{}, err
 	}
-	c.last = at
 	return edge, nil
 }
 
@@ -270,14 +272,34 @@ func (c *committer) recover() error {
 		return nil
 	}
 	edge, err := loadEdge(context.Background(), c.log.store)
-	if err == nil && edge.Size() < c.current().Size() {
-		err = countersign.Refuse(countersign.CodeStore, "the store has lost leaves that were promised: it has %d of %d; stop, and restore it", edge.Size(), c.current().Size())
+	if err == nil {
+		err = c.continues(edge)
 	}
 	if err != nil {
 		c.stale.Store(true)
 		return err
 	}
 	c.ahead = edge
+	return nil
+}
+
+// continues refuses what is stored where it does not go on from what was stored before the failure: a batch that waits for the disk stands on that, and
+// so may a promise.
+func (c *committer) continues(edge tiles.Edge) error {
+	if edge.Size() < c.ahead.Size() {
+		return countersign.Refuse(countersign.CodeStore, "the store has lost leaves: it has %d of %d; stop, and restore it", edge.Size(), c.ahead.Size())
+	}
+	root, err := (&tree{c.log.store, edge}).root(context.Background(), c.ahead.Size())
+	if err != nil {
+		return err
+	}
+	known, err := c.ahead.Hash()
+	if err != nil {
+		return err
+	}
+	if root != known {
+		return countersign.Refuse(countersign.CodeStore, "the store's first %d leaves are others than this log has stored: stop, and restore it", c.ahead.Size())
+	}
 	return nil
 }
 

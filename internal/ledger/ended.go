@@ -83,7 +83,7 @@ func (l *Log) pages(page Page, read func(s Store, before uint64, limit int) ([]*
 		if n > 0 {
 			from = l.ended[n-1].Log
 		}
-		rows, err := read(from.store, index, limit-len(out))
+		rows, err := read(from.store, min(index, from.durable()), limit-len(out))
 		if err != nil {
 			return nil, err
 		}

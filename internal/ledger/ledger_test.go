@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -92,7 +93,12 @@ func (m *member) open() *ledger.Log {
 		m.connect(false)
 	}
 	var err error
-	if m.log, err = ledger.Open(context.Background(), m.config()); err != nil {
+	for { // a disk that fails now and then keeps it from opening, as often as that happens
+		if m.log, err = ledger.Open(context.Background(), m.config()); !errors.Is(err, errDisk) {
+			break
+		}
+	}
+	if err != nil {
 		m.t.Fatal(err)
 	}
 	return m.log

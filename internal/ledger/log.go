@@ -145,6 +145,10 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What a process that was killed had stored survives that, and may not have reached the disk: from here on it counts as durable.
+	if err := l.store.Sync(ctx); err != nil {
+		return nil, err
+	}
 	edge, last, err := l.examine(ctx)
 	if err != nil {
 		return nil, err

@@ -45,8 +45,25 @@ func (p Page) bounds() (before uint64, limit int) {
 	return before, limit
 }
 
+// durable is how many leaves may be shown or told of. A reader beside the gateway, and what is left of an ended log, show all that is stored.
+func (l *Log) durable() uint64 {
+	if l.committer == nil {
+		return ^uint64(0)
+	}
+	return l.Size()
+}
+
+// await waits for the disk where an entry of an index was read between its transaction and the disk: nothing is told of it that a loss of power
+// could undo.
+func (l *Log) await(ctx context.Context, index uint64) error {
+	if index < l.durable() {
+		return nil
+	}
+	return l.store.Sync(ctx)
+}
+
 // ByExchange gives the entries of an exchange in this log, oldest first: usually one; two where class O was streamed, or where the member
-// asked itself. None is no error.
+// asked itself. None is no error. One that is on its way to the disk is waited for.
 func (l *Log) ByExchange(ctx context.Context, id countersign.ExchangeID) ([]*Stored, error) {
 	var out []*Stored
 	for _, e := range l.ended {
@@ -60,6 +77,9 @@ func (l *Log) ByExchange(ctx context.Context, id countersign.ExchangeID) ([]*Sto
 		out = append(out, old...)
 	}
 	rows, err := l.store.EntriesOf(ctx, id)
+	if err == nil && len(rows) > 0 {
+		err = l.await(ctx, rows[len(rows)-1].Index)
+	}
 	now, err := l.opened(rows, err)
 	if err != nil || len(out) == 0 {
 		return now, err
@@ -67,14 +87,14 @@ func (l *Log) ByExchange(ctx context.Context, id countersign.ExchangeID) ([]*Sto
 	return append(out, now...), nil
 }
 
-// History gives the entries about one person, newest first. The tags are TagsOf's.
+// History gives the entries about one person that are durable, newest first. The tags are TagsOf's.
 func (l *Log) History(ctx context.Context, tags []countersign.SubjectTag, page Page) ([]*Stored, error) {
 	return l.pages(page, func(s Store, before uint64, limit int) ([]*EntryRow, error) {
 		return s.EntriesTagged(ctx, tags, before, limit)
 	})
 }
 
-// List gives the newest entries first.
+// List gives the entries that are durable, newest first.
 func (l *Log) List(ctx context.Context, page Page) ([]*Stored, error) {
 	return l.pages(page, func(s Store, before uint64, limit int) ([]*EntryRow, error) {
 		return s.EntriesBefore(ctx, before, limit)
@@ -96,6 +116,9 @@ func (l *Log) Leaf(ctx context.Context, index uint64) (*Stored, error) {
 	}
 	row, err := l.store.Entry(ctx, index)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.await(ctx, index); err != nil {
 		return nil, err
 	}
 	return l.open(row)
@@ -144,9 +167,8 @@ func (l *Log) open(row *EntryRow) (*Stored, error) {
 // Promise signs the promise of an entry again, as Append did: the same words, for the log still keeps them.
 func (l *Log) Promise(ctx context.Context, s *Stored) (*Placed, error) {
 	number, index := countersign.SplitPlace(s.Index)
-	if number == 0 && index >= l.Size() {
-		// It was read between its transaction and the disk: nothing is promised that a loss of power could undo.
-		if err := l.store.Sync(ctx); err != nil {
+	if number == 0 {
+		if err := l.await(ctx, index); err != nil {
 			return nil, err
 		}
 	}

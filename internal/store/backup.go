@@ -18,7 +18,14 @@ import (
 
 // Backup copies the store in the file from to the new file to, as it is at one moment, while another process may go on writing to it. The copy
 // is marked: a log that is opened from it waits for its witnesses (ledger.MarkRestored). It is whole and durable under its name, or not there.
-func Backup(ctx context.Context, from, to string, now time.Time) (err error) {
+//
+// What it copies is durable in the store that it comes from: a copy must not know of leaves that a loss of power takes from the log, which would then
+// give their places to others.
+func Backup(ctx context.Context, from, to string, now time.Time) error {
+	return backup(ctx, from, to, now, datasync)
+}
+
+func backup(ctx context.Context, from, to string, now time.Time, sync func(*os.File) error) (err error) {
 	if _, err := os.Stat(from); err != nil {
 		return countersign.RefuseBecause(countersign.CodeStore, err, "the store %s cannot be read", from)
 	}
@@ -34,6 +41,9 @@ func Backup(ctx context.Context, from, to string, now time.Time) (err error) {
 	if err := vacuumInto(ctx, from, part); err != nil {
 		return err
 	}
+	if err := reachDisk(from, sync); err != nil {
+		return countersign.RefuseBecause(countersign.CodeStore, err, "what was copied of the store %s does not reach its disk", from)
+	}
 	if err := mark(ctx, part, now); err != nil {
 		return err
 	}
@@ -44,6 +54,21 @@ func Backup(ctx context.Context, from, to string, now time.Time) (err error) {
 		return countersign.RefuseBecause(countersign.CodeStore, err, "the backup cannot be put at %s", to)
 	}
 	return syncFolder(filepath.Dir(to))
+}
+
+// reachDisk waits for what stands in the write-ahead log beside a store, whoever writes it. What was moved into the database before is durable.
+func reachDisk(store string, sync func(*os.File) error) error {
+	f, err := os.Open(store + "-wal") //nolint:gosec // beside the file that the operator names
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening the write-ahead log: %w", err)
+	}
+	if err := errors.Join(sync(f), f.Close()); err != nil {
+		return fmt.Errorf("syncing the write-ahead log: %w", err)
+	}
+	return nil
 }
 
 func vacuumInto(ctx context.Context, from, to string) (err error) {

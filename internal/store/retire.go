@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,8 +36,8 @@ func Retire(ctx context.Context, from, to string) error {
 }
 
 // CarryOver copies what a member's counters and replay store held, and for which months it still has records to destroy, from an ended store into
-// that of its successor, which has taken nothing yet.
-func (s *SQLite) CarryOver(ctx context.Context, from string) (err error) {
+// that of its successor, which has taken nothing yet. When it returns nil the copy survives a power failure.
+func (s *SQLite) CarryOver(ctx context.Context, from string) error {
 	if _, err := os.Stat(from); err != nil {
 		return countersign.RefuseBecause(countersign.CodeStore, err, "the ended store %s cannot be read", from)
 	}
@@ -48,14 +49,32 @@ func (s *SQLite) CarryOver(ctx context.Context, from string) (err error) {
 	if err := s.dropWriter(); err != nil {
 		return err
 	}
-	conn, err := s.write.Conn(ctx)
-	if err != nil {
+	s.budgets, s.months = newBudgetCache(), nil
+	if err := s.carryOver(ctx, from); err != nil {
 		return refuse(err, "carrying counters over")
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := s.writerLocked(ctx); err != nil {
+		return err
+	}
+	if err := s.journal.wait(); err != nil {
+		return refuse(err, "waiting for the disk")
+	}
+	return nil
+}
+
+// carryOver copies on a connection of its own, which is thrown away with the ended store that hangs on it.
+func (s *SQLite) carryOver(ctx context.Context, from string) (err error) {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // wrapped by the caller
+	}
+	defer func() {
+		gone := conn.Raw(func(any) error { return driver.ErrBadConn })
+		err = errors.Join(err, ignoreDone(gone), ignoreDone(conn.Close()))
+	}()
 	old := (&url.URL{Scheme: "file", Path: from, RawQuery: url.Values{"mode": {"ro"}}.Encode()}).String()
 	if _, err := conn.ExecContext(ctx, "ATTACH ? AS ended", old); err != nil {
-		return refuse(err, "carrying counters over")
+		return err //nolint:wrapcheck // as above
 	}
 	for _, step := range []string{
 		"BEGIN IMMEDIATE",
@@ -66,13 +85,8 @@ func (s *SQLite) CarryOver(ctx context.Context, from string) (err error) {
 		"COMMIT",
 	} {
 		if _, err := conn.ExecContext(ctx, step); err != nil {
-			_, undo := conn.ExecContext(ctx, "ROLLBACK")
-			return errors.Join(refuse(err, "carrying counters over"), undo)
+			return err //nolint:wrapcheck // as above; the transaction ends with its connection
 		}
-	}
-	s.budgets, s.months = newBudgetCache(), nil
-	if _, err := conn.ExecContext(ctx, "DETACH ended"); err != nil {
-		return refuse(err, "carrying counters over")
 	}
 	return nil
 }

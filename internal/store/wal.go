@@ -26,6 +26,9 @@ type journal struct {
 	file *os.File
 	sync func(*os.File) error // datasync; another in tests of failing disks
 
+	// begun counts waits as they begin, with mu held: whoever came before one began is served by it.
+	begun atomic.Uint64
+
 	// torn says that a wait failed: see mend. It is set with mu held.
 	torn atomic.Bool
 }
@@ -33,10 +36,17 @@ type journal struct {
 // errGap reports commits that may not be durable because a wait for the disk failed and nothing was mended since.
 var errGap = errors.New("after a failure of the disk, the write-ahead log may have a gap")
 
-// wait returns when every commit that stood in the file is durable.
+// errClosed reports that there is no file to wait for: the store is closed, or its writer could not be opened.
+var errClosed = errors.New("the write-ahead log is not open")
+
+// wait returns when every commit that stood in the file is durable. Those who come while the disk is waited for share the next wait.
 func (j *journal) wait() error {
+	came := j.begun.Load()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if !j.torn.Load() && j.begun.Load() > came {
+		return nil // it ended well, or all that stood in the file was moved into the database since
+	}
 	return j.waitLocked()
 }
 
@@ -45,8 +55,9 @@ func (j *journal) waitLocked() error {
 		return errGap
 	}
 	if j.file == nil {
-		return nil
+		return errClosed
 	}
+	j.begun.Add(1)
 	if err := j.sync(j.file); err != nil {
 		j.torn.Store(true)
 		return fmt.Errorf("syncing the write-ahead log: %w", err)
@@ -60,8 +71,8 @@ func (j *journal) waitLocked() error {
 func (j *journal) reopen(path string, mend func() error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.waitLocked(); err != nil && !j.torn.Load() {
-		return err
+	if j.file != nil {
+		_ = j.waitLocked() // what fails leaves the log torn, and is mended below
 	}
 	// The file carries none of SQLite's locks: closing it gives none up.
 	if err := j.closeLocked(); err != nil {

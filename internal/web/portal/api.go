@@ -96,11 +96,10 @@ func (s *Server) apiUses(w http.ResponseWriter, r *http.Request, one *session) e
 	if err != nil {
 		return err
 	}
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	out := apiHistory{View: h.View, At: h.At, Complete: h.Complete(), Uses: []apiUse{}}
 	out.Members = apiMembers(n, h.Members)
 	for _, u := range h.Uses {

@@ -29,14 +29,13 @@ func pageKind(k subject.CaseKind) page.CaseKind {
 
 // caseList shows a person's cases.
 func (s *Server) caseList(w http.ResponseWriter, r *http.Request, one *session) error {
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
 	if err := s.o.Cases.Tick(r.Context()); err != nil { // the person sees the clock as it is
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	var v page.Cases
 	for _, c := range s.o.Cases.Of(one.person.Subject) {
 		_, steps, err := s.o.Cases.Thread(r.Context(), one.person.Subject, c.Number)
@@ -74,7 +73,7 @@ func (s *Server) showCase(w http.ResponseWriter, r *http.Request, one *session) 
 }
 
 func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, one *session, status int, wrong page.FieldErrors, text string) error {
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
@@ -85,7 +84,6 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, one *session
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	v := page.Case{
 		Summary: summary(one, n, c, steps), ClockFrom: c.Since, MayReply: !c.State.Closed(), MayWithdraw: !c.State.Closed(), MayAppeal: c.State == subject.CaseAnswered,
 		Errors: wrong, Text: text,
@@ -174,22 +172,17 @@ func (s *Server) caseExport(w http.ResponseWriter, r *http.Request, one *session
 
 // objection shows the form that objects to a use, and takes it.
 func (s *Server) objection(w http.ResponseWriter, r *http.Request, one *session) error {
-	var ref useRef
-	if err := one.openHandle(handleEntry, r.PathValue("handle"), &ref); err != nil {
-		return err
-	}
-	u, _, err := s.o.Subject.Find(r.Context(), one.person, ref.Time.Time(), ref.ID)
+	u, err := s.useOf(r, one)
 	if err != nil {
 		return err
 	}
 	if u.Statement == nil || u.Kind == countersign.LeafView {
 		return countersign.Refuse(countersign.CodeUnknownService, "there is nothing to object to here")
 	}
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	e := entryOf(one, n, u)
 	form := page.NewCase{Kind: page.CaseObject, Entry: &e, Handle: e.Handle, Against: e.Asker.Agency, Grounds: objectGrounds, ReplyDays: int(subject.ReplyWithin / (24 * time.Hour))}
 	st := u.Statement
@@ -205,11 +198,10 @@ func (s *Server) correction(w http.ResponseWriter, r *http.Request, one *session
 	if err := one.openHandle(handleRegister, r.PathValue("handle"), &id); err != nil {
 		return err
 	}
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	d := n.find(id)
 	if d == nil {
 		return countersign.Refuse(countersign.CodeUnknownService, "the directory knows no such register any more")

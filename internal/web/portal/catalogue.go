@@ -13,11 +13,10 @@ import (
 
 // catalogue shows what is held, who may ask, and who did within the past year.
 func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session) error {
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	uses := map[countersign.ServiceID]map[countersign.MemberID]int{}
 	refused := map[countersign.ServiceID]int{}
 	var v page.Catalogue
@@ -43,11 +42,11 @@ func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session)
 		return err
 	}
 	classes := map[countersign.CategoryCode]*countersign.Category{}
-	for i := range doc.Categories {
-		classes[doc.Categories[i].Code] = &doc.Categories[i]
+	for i := range n.doc.Categories {
+		classes[n.doc.Categories[i].Code] = &n.doc.Categories[i]
 	}
-	for i := range doc.Services {
-		d := &doc.Services[i]
+	for i := range n.doc.Services {
+		d := &n.doc.Services[i]
 		// A register that knows people by another kind of identifier has nothing about this one.
 		if d.Subject.From == countersign.SubjectNone || !personal(d, classes) || d.Subject.Scheme != one.person.Subject.Scheme {
 			continue

@@ -22,11 +22,7 @@ func (s *Server) browserCheck(w http.ResponseWriter, r *http.Request, one *sessi
 	if !s.o.Assets.Has(web.CheckProgram) {
 		return countersign.Refuse(countersign.CodeUnknownService, "this portal was built without the check for browsers")
 	}
-	var ref useRef
-	if err := one.openHandle(handleEntry, r.PathValue("handle"), &ref); err != nil {
-		return err
-	}
-	u, _, err := s.o.Subject.Find(r.Context(), one.person, ref.Time.Time(), ref.ID)
+	u, err := s.useOf(r, one)
 	if err != nil {
 		return err
 	}

@@ -114,15 +114,6 @@ func (s *Server) consentList(w http.ResponseWriter, r *http.Request, one *sessio
 	return s.render(w, r, http.StatusOK, page.ConsentsPage(s.frame(r, one, page.SectionConsents), v))
 }
 
-// names are the directory's words in the language of the request.
-func (s *Server) names(r *http.Request) (*names, error) {
-	doc, err := s.o.Directory()
-	if err != nil {
-		return nil, err
-	}
-	return &names{doc: doc, lang: s.language(r)}, nil
-}
-
 // usesUnder looks the uses under consents up in the person's history: live, as everything that is shown of it, and with the members named that did not answer.
 func (s *Server) usesUnder(ctx context.Context, one *session, n *names, items []exchange.ConsentItem) (map[countersign.Digest][]*subject.Use, []page.Source, error) {
 	uses := map[countersign.Digest][]*subject.Use{}

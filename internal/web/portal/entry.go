@@ -11,22 +11,27 @@ import (
 	"countersign.dev/countersign/internal/web/page"
 )
 
-// entry shows one use whole: it is asked for again, and its proofs are checked under the directory's policy.
-func (s *Server) entry(w http.ResponseWriter, r *http.Request, one *session) error {
+// useOf asks for the use of a page's address again.
+func (s *Server) useOf(r *http.Request, one *session) (*subject.Use, error) {
 	var ref useRef
 	if err := one.openHandle(handleEntry, r.PathValue("handle"), &ref); err != nil {
-		return err
+		return nil, err
 	}
 	u, _, err := s.o.Subject.Find(r.Context(), one.person, ref.Time.Time(), ref.ID)
+	return u, err
+}
+
+// entry shows one use whole: it is asked for again, and its proofs are checked under the directory's policy.
+func (s *Server) entry(w http.ResponseWriter, r *http.Request, one *session) error {
+	u, err := s.useOf(r, one)
 	if err != nil {
 		return err
 	}
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
-	v := page.EntryDetail{Entry: entryOf(one, n, u), Proof: s.proof(r, one, n, u), KeptUntil: u.Time.Add(recordLife(doc)), Following: following(u)}
+	v := page.EntryDetail{Entry: entryOf(one, n, u), Proof: s.proof(r, one, n, u), KeptUntil: u.Time.Add(recordLife(n.doc)), Following: following(u)}
 	v.AsRelative = u.ByProduct
 	v.Differences = differences(n, u)
 	if v.Cases, err = s.casesOn(r, one, n, u.ID); err != nil {

@@ -13,6 +13,15 @@ type names struct {
 	lang string
 }
 
+// names are the directory's words in the language of the request.
+func (s *Server) names(r *http.Request) (*names, error) {
+	doc, err := s.o.Directory()
+	if err != nil {
+		return nil, err
+	}
+	return &names{doc: doc, lang: s.language(r)}, nil
+}
+
 func (n *names) member(id countersign.MemberID) string {
 	for i := range n.doc.Members {
 		if n.doc.Members[i].ID == id {

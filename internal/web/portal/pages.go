@@ -132,15 +132,8 @@ func (s *Server) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 
 // fail renders an error once: for a program as a problem document, for a person as a page. Whoever is not logged in is sent to the login.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	now := s.o.Clock.Now()
-	reference := countersign.NewExchangeID(now).String()
+	reference := s.report(r, err)
 	code := countersign.CodeOf(err)
-	attrs := []any{slog.String("id", reference), slog.String("code", code.String()), slog.String("error", countersign.MessageOf(err))}
-	var refused *countersign.Refusal
-	if errors.As(err, &refused) && refused.Cause() != nil {
-		attrs = append(attrs, slog.String("cause", refused.Cause().Error()))
-	}
-	s.o.Logger.InfoContext(r.Context(), "request not served", attrs...)
 	switch {
 	case wantsJSON(r):
 		subject.WriteProblem(w, err)
@@ -155,10 +148,22 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	v := page.Problem{Status: subject.StatusOf(code), Code: code, Kind: problemKind(r, code), Detail: countersign.MessageOf(err), Reference: reference}
-	one, _ := s.sessions.find(cookieOf(r, s.sessionCookie()), now)
+	one, _ := s.sessions.find(cookieOf(r, s.sessionCookie()), s.o.Clock.Now())
 	if err := s.render(w, r, v.Status, page.ProblemPage(s.frame(r, one, ""), v)); err != nil {
 		subject.WriteProblem(w, err)
 	}
+}
+
+// report logs an error once, and gives the reference by which the operator finds it.
+func (s *Server) report(r *http.Request, err error) (reference string) {
+	reference = countersign.NewExchangeID(s.o.Clock.Now()).String()
+	attrs := []any{slog.String("id", reference), slog.String("code", countersign.CodeOf(err).String()), slog.String("error", countersign.MessageOf(err))}
+	var refused *countersign.Refusal
+	if errors.As(err, &refused) && refused.Cause() != nil {
+		attrs = append(attrs, slog.String("cause", refused.Cause().Error()))
+	}
+	s.o.Logger.InfoContext(r.Context(), "request not served", attrs...)
+	return reference
 }
 
 func problemKind(r *http.Request, code countersign.Code) page.ProblemKind {

@@ -80,15 +80,14 @@ func (s *Server) timelinePage(w http.ResponseWriter, r *http.Request, one *sessi
 }
 
 func (s *Server) showTimeline(w http.ResponseWriter, r *http.Request, one *session, at cursorRef) error {
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	frame := s.frame(r, one, page.SectionTimeline)
 	f := one.filtered()
 	q, wrong := f.query(frame.Locale.Place())
-	v := page.Timeline{Filter: f.model(n, wrong), DelayCap: capOf(doc), Kept: recordLife(doc), Asked: s.o.Clock.Now()}
+	v := page.Timeline{Filter: f.model(n, wrong), DelayCap: capOf(n.doc), Kept: recordLife(n.doc), Asked: s.o.Clock.Now()}
 	if len(wrong) > 0 {
 		return s.render(w, r, http.StatusUnprocessableEntity, page.TimelinePage(frame, v))
 	}

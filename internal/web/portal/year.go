@@ -23,11 +23,10 @@ func (s *Server) yearOf(w http.ResponseWriter, r *http.Request, one *session) er
 
 // showYear counts a year's uses, live. The person's own views and requests are not uses.
 func (s *Server) showYear(w http.ResponseWriter, r *http.Request, one *session, year int) error {
-	doc, err := s.o.Directory()
+	n, err := s.names(r)
 	if err != nil {
 		return err
 	}
-	n := &names{doc: doc, lang: s.language(r)}
 	v := page.Year{Year: year, Earlier: one.handle(handleYear, year-1)}
 	if year < s.o.Clock.Now().In(s.o.Place).Year() {
 		v.Later = one.handle(handleYear, year+1)

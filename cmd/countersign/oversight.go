@@ -125,9 +125,11 @@ func openOversight(ctx context.Context, o *office) (public, desk http.Handler, e
 // published is the list as it stands: what was reviewed, and whose right is suspended now.
 func (d *oversightDesk) published() *mandate.Reviews {
 	r := &mandate.Reviews{Overseer: d.Member, Issued: mandate.SecondsOf(d.now.Now()), Reviewed: []countersign.Digest{}, Suspended: []countersign.MemberID{}}
+	seen := map[countersign.Digest]bool{}
 	for _, a := range d.acts {
 		switch {
-		case a.Commitment != nil:
+		case a.Commitment != nil && !seen[*a.Commitment]:
+			seen[*a.Commitment] = true
 			r.Reviewed = append(r.Reviewed, *a.Commitment)
 		case a.Suspend != nil && !slices.Contains(r.Suspended, *a.Suspend):
 			r.Suspended = append(r.Suspended, *a.Suspend)
@@ -192,6 +194,9 @@ func (d *oversightDesk) decide(ctx context.Context, a *oversightAct) (*oversight
 	defer d.mu.Unlock()
 	if mandate.CanonicalOfficial(a.Overseer) == "" || strings.TrimSpace(a.Reason) == "" {
 		return nil, countersign.Refuse(countersign.CodeBadRequest, "say who decides, and why in plain words")
+	}
+	if a.Commitment != nil && len(d.published().Reviewed) >= mandate.MaxReviews {
+		return nil, countersign.Refuse(countersign.CodeTooLarge, "this overseer's list holds %d reviews, and gateways read no longer one: another overseer of the directory must review", mandate.MaxReviews)
 	}
 	a.At = d.now.Now()
 	text, err := json.Marshal(a)

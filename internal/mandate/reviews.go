@@ -10,6 +10,9 @@ import (
 
 const typeReviews tokenType = "countersign-reviews+jwt"
 
+// MaxReviews bounds one overseer's list, so that it stays a document that gateways read whole.
+const MaxReviews = 20_000
+
 // Reviews is what an overseer publishes about emergencies and uses of warrants: which records it has reviewed, and which members' emergency right it has
 // suspended. It names nobody: a reviewed record is told by the commitment that both parties' logs hold.
 type Reviews struct {

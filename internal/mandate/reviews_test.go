@@ -90,3 +90,25 @@ func TestOverdue(t *testing.T) {
 		}
 	})
 }
+
+// The longest list that an overseer may have is one that gateways read.
+func TestLongestListIsRead(t *testing.T) {
+	d := judicial(t)
+	overseer := countersign.MemberID{Instance: "DEMO", Class: "GOV", Code: "DPA"}
+	key := testKey("gateway DPA")
+	d.Members = append(d.Members, countersign.Member{
+		ID: overseer, Roles: []countersign.Role{countersign.RoleOverseer}, Gateways: []countersign.Gateway{{Name: "one", Sign: []string{keyText(t, public(key))}}},
+	})
+	r := &Reviews{Overseer: overseer, Issued: SecondsOf(now), Suspended: []countersign.MemberID{}}
+	for n := range MaxReviews {
+		r.Reviewed = append(r.Reviewed, countersign.Digest{1, byte(n), byte(n >> 8)})
+	}
+	token, err := SignReviews(key, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := compiled(t, d).VerifyReviews(token, overseer, now)
+	if err != nil || len(token) > 2<<20 || !read.Has(countersign.Commitment(r.Reviewed[MaxReviews-1])) {
+		t.Errorf("%d bytes: %v", len(token), err)
+	}
+}

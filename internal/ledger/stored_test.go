@@ -244,6 +244,7 @@ func TestTimesDoNotRunBackwardsBehindAFailure(t *testing.T) {
 		return &faulty{s, func() bool { return false }, fails.Load}
 	}
 	l := m.open()
+	m.clock.advance(time.Hour)
 	fails.Store(true)
 	if _, err := l.Append(t.Context(), m.entry(countersign.SubjectID{})); !errors.Is(err, errDisk) {
 		t.Fatal(err)

@@ -40,8 +40,10 @@ var errGap = errors.New("after a failure of the disk, the write-ahead log may ha
 var errClosed = errors.New("the write-ahead log is not open")
 
 // wait returns when every commit that stood in the file is durable. Those who come while the disk is waited for share the next wait.
-func (j *journal) wait() error {
-	came := j.begun.Load()
+func (j *journal) wait() error { return j.waitFrom(j.begun.Load()) }
+
+// waitFrom is wait for one who came when that many waits had begun.
+func (j *journal) waitFrom(came uint64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.torn.Load() && j.begun.Load() > came {

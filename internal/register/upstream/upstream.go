@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -157,12 +156,12 @@ func (u *Upstream) prepare(q *register.Request) {
 		}
 	}
 	if !q.Stream {
-		h["Accept-Encoding"] = []string{"identity"}
+		h["Accept-Encoding"] = identity
 		delete(h, "Range") // a part of a document cannot be filtered
 		delete(h, "If-Range")
 	}
 	if _, ok := h["User-Agent"]; !ok {
-		h["User-Agent"] = []string{""} // none, instead of net/http's
+		h["User-Agent"] = nil // none, instead of net/http's
 	}
 	for _, s := range u.secrets {
 		h[s.name] = s.values
@@ -174,7 +173,8 @@ func (u *Upstream) prepare(q *register.Request) {
 func (u *Upstream) send(ctx context.Context, q *register.Request, target *url.URL) (*http.Response, error) {
 	for attempt := 0; ; attempt++ {
 		var used usedConn
-		req := u.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: used.got}), q, target)
+		used.trace.GotConn = used.got
+		req := u.request(httptrace.WithClientTrace(ctx, &used.trace), q, target)
 		resp, err := u.transport.RoundTrip(req)
 		if err == nil {
 			return resp, nil
@@ -202,10 +202,22 @@ func (u *Upstream) request(ctx context.Context, q *register.Request, target *url
 		// "identity", an empty one leaves no trace on the wire.
 		//
 		// SPEC: XROAD-REST: a gateway never repeats a request once a byte was sent.
-		req.Body, req.TransferEncoding = io.NopCloser(bytes.NewReader(nil)), []string{"identity"}
+		req.Body, req.TransferEncoding = emptyBody{}, identity
 	}
 	return req.WithContext(ctx)
 }
+
+// identity is a header's value that nobody changes.
+var identity = []string{"identity"}
+
+// emptyBody is a body without a byte, which net/http does not know for one as it knows http.NoBody.
+type emptyBody struct{}
+
+// Read implements io.Reader.
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close implements io.Closer.
+func (emptyBody) Close() error { return nil }
 
 // failure makes a refusal of a transport's error. What the register said is in none of them: causes are kept by kind.
 func failure(ctx context.Context, err error) error {
@@ -290,6 +302,7 @@ func dialCounted(d *net.Dialer) func(context.Context, string, string) (net.Conn,
 
 // usedConn remembers the connection that a question got, and how much had been written to it before.
 type usedConn struct {
+	trace  httptrace.ClientTrace
 	conn   *countedConn
 	before int64
 	reused bool

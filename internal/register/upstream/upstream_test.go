@@ -5,18 +5,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
-	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -76,17 +67,6 @@ func TestConformance(t *testing.T) {
 		s := httptest.NewServer(personService())
 		t.Cleanup(s.Close)
 		return registertest.Harness{Register: start(t, Config{URL: s.URL}), Break: s.Close}
-	})
-}
-
-func TestConformanceOverMutualTLS(t *testing.T) {
-	pki := newPKI(t)
-	registertest.Run(t, func(t *testing.T) registertest.Harness {
-		s := pki.server(t, personService())
-		return registertest.Harness{
-			Register: start(t, Config{URL: s.URL + "/", CA: pki.ca, Cert: pki.cert, Key: pki.key, ServerName: "register.demo"}),
-			Break:    s.Close,
-		}
 	})
 }
 
@@ -412,76 +392,6 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-func TestTimeOuts(t *testing.T) {
-	release := make(chan struct{})
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/half" {
-			w.Header().Set("Content-Length", "10")
-			_, _ = io.WriteString(w, "half")
-			w.(http.Flusher).Flush()
-		}
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	})
-	defer close(release)
-	u := start(t, Config{URL: s.URL, Answer: countersign.Duration(50 * time.Millisecond)})
-	for _, stream := range []bool{false, true} {
-		for _, path := range []string{"/silent", "/half"} {
-			q := question("GET", path, "")
-			q.Stream = stream
-			a, err := u.Ask(t.Context(), q)
-			if err == nil {
-				_, err = register.ReadBounded(a, 0)
-			}
-			if !errors.Is(err, countersign.CodeNetwork) || !strings.Contains(err.Error(), "in time") {
-				t.Errorf("%s, stream %v: %v", path, stream, err)
-			}
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	a, err := start(t, Config{URL: s.URL}).Ask(ctx, question("GET", "/half", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if _, err := register.ReadBounded(a, 0); !errors.Is(err, countersign.CodeNetwork) {
-		t.Errorf("a caller that gave up: %v", err)
-	}
-}
-
-// A stream may last longer than the time-out, as long as it is never silent for that long.
-func TestStreamOutlivesTimeout(t *testing.T) {
-	const timeout = 500 * time.Millisecond
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		tick := time.NewTicker(timeout / 5)
-		defer tick.Stop()
-		for range 10 {
-			_, _ = io.WriteString(w, "part ")
-			w.(http.Flusher).Flush()
-			select {
-			case <-tick.C:
-			case <-r.Context().Done():
-				return
-			}
-		}
-	})
-	u := start(t, Config{URL: s.URL, Answer: countersign.Duration(timeout)})
-	for _, stream := range []bool{true, false} {
-		q := question("GET", "/", "")
-		q.Stream = stream
-		a, err := u.Ask(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := register.ReadBounded(a, 0)
-		if stream && (err != nil || len(b) != 50) || !stream && !errors.Is(err, countersign.CodeNetwork) {
-			t.Errorf("stream %v: %d bytes, %v", stream, len(b), err)
-		}
-	}
-}
-
 func TestProxyEnvironmentIsIgnored(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
@@ -539,90 +449,4 @@ func TestRefusedConfigurations(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-func TestForeignCertificatesAreRefused(t *testing.T) {
-	pki, other := newPKI(t), newPKI(t)
-	s := pki.server(t, personService())
-	for name, c := range map[string]Config{
-		"other authority":   {URL: s.URL, CA: other.ca, Cert: pki.cert, Key: pki.key, ServerName: "register.demo"},
-		"other name":        {URL: s.URL, CA: pki.ca, Cert: pki.cert, Key: pki.key, ServerName: "other.demo"},
-		"no certificate":    {URL: s.URL, CA: pki.ca, ServerName: "register.demo"},
-		"other certificate": {URL: s.URL, CA: pki.ca, Cert: other.cert, Key: other.key, ServerName: "register.demo"},
-	} {
-		a, err := start(t, c).Ask(t.Context(), registertest.Question("GET", "4B10000"))
-		if err == nil {
-			_, err = register.ReadBounded(a, 0)
-		}
-		if !errors.Is(err, countersign.CodeNetwork) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-type pki struct {
-	ca, cert, key string
-	pool          *x509.CertPool
-	serverPair    tls.Certificate
-}
-
-func newPKI(t *testing.T) *pki {
-	t.Helper()
-	dir := t.TempDir()
-	p := &pki{ca: filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), pool: x509.NewCertPool()}
-	var caCert *x509.Certificate
-	var caKey *ecdsa.PrivateKey
-	issue := func(serial int64, name string, usage x509.ExtKeyUsage, isCA bool) ([]byte, *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{usage}, IsCA: isCA, BasicConstraintsValid: true,
-		}
-		parent, signer := caCert, caKey
-		if isCA {
-			parent, signer = template, key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der, key
-	}
-	write := func(name, kind string, der []byte) {
-		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	der, key := issue(1, "authority.demo", x509.ExtKeyUsageAny, true)
-	var err error
-	if caCert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	caKey = key
-	p.pool.AddCert(caCert)
-	write(p.ca, "CERTIFICATE", der)
-	der, key = issue(2, "register.demo", x509.ExtKeyUsageServerAuth, false)
-	p.serverPair = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	der, key = issue(3, "gateway.demo", x509.ExtKeyUsageClientAuth, false)
-	write(p.cert, "CERTIFICATE", der)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(p.key, "PRIVATE KEY", pkcs8)
-	return p
-}
-
-func (p *pki) server(t *testing.T, h http.Handler) *httptest.Server {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	s.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.serverPair}, ClientCAs: p.pool, ClientAuth: tls.RequireAndVerifyClientCert}
-	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s
 }

@@ -20,6 +20,8 @@ type Reviews struct {
 	Issued    Seconds                `json:"iat"`
 	Reviewed  []countersign.Digest   `json:"reviewed"`  // commitments of the reviewed records
 	Suspended []countersign.MemberID `json:"suspended"` // whose emergency right
+
+	index map[countersign.Digest]bool // of Reviewed, in a list that was verified
 }
 
 // SignReviews makes the list's token with a key of the overseer's that the directory holds.
@@ -40,11 +42,18 @@ func (p *Policy) VerifyReviews(token string, overseer countersign.MemberID, fetc
 	if at := r.Issued.Time(); r.Overseer != overseer || fetched.Sub(at) > StatusFreshness || at.After(fetched.Add(Skew)) {
 		return nil, countersign.Refuse(countersign.CodeMandateInvalid, "the list of reviews is another overseer's, or not fresh")
 	}
+	r.index = make(map[countersign.Digest]bool, len(r.Reviewed))
+	for _, c := range r.Reviewed {
+		r.index[c] = true
+	}
 	return r, nil
 }
 
 // Has reports that the record with a commitment was reviewed.
 func (r *Reviews) Has(c countersign.Commitment) bool {
+	if r.index != nil {
+		return r.index[countersign.Digest(c)]
+	}
 	return slices.Contains(r.Reviewed, countersign.Digest(c))
 }
 

@@ -63,7 +63,7 @@ func (p *Policy) ConsumerBudgets(q *Question, kind countersign.MandateKind) []Bu
 	if u == nil || s == nil || !s.personal || q.Subject.IsZero() {
 		return nil
 	}
-	d := Decision{Budgets: p.budgets(q, u, nil, kind)}
+	d := Decision{Budgets: p.budgets(q, s, u, nil, kind)}
 	return d.ConsumerBudgets()
 }
 
@@ -80,13 +80,14 @@ const day = 24 * time.Hour
 const noOfficial = "automated"
 
 // budgets names what a question about a person draws from.
-func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, kind countersign.MandateKind) []BudgetSpec {
+func (p *Policy) budgets(q *Question, service *service, purpose *purpose, programme *programme, kind countersign.MandateKind) []BudgetSpec {
 	if programme != nil {
 		// A programme replaces the budgets of one automated client with its own rate; each question still has its own record. It has one
 		// provider, whose count is whole.
 		return []BudgetSpec{{Name: BudgetProgramme, KeyParts: []string{string(programme.ID)}, Window: time.Hour, Limit: programme.PerHour, Side: countersign.SideProvider, Says: programme.says}}
 	}
-	member, official, subject := q.Consumer.MemberID.String(), q.OfficialName, q.Subject.Canonical()
+	_, member := p.textOf(q.Consumer)
+	official, subject := q.OfficialName, q.Subject.Canonical()
 	if official == "" {
 		official = q.Official.Pseudonym
 	}
@@ -97,7 +98,7 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 		official = subject // each person asks for themselves: nobody uses up what another may
 	}
 	// One array holds the parts of every key.
-	parts := [...]string{member, official, q.Service.String(), subject, member, subject}
+	parts := [...]string{member, official, service.name, subject, member, subject}
 	b := make([]BudgetSpec, 0, 6)
 	for i := range purpose.budgets {
 		t := &purpose.budgets[i]
@@ -117,7 +118,7 @@ func (p *Policy) budgets(q *Question, purpose *purpose, programme *programme, ki
 		case BudgetPollMinute, BudgetPollDay:
 			s.KeyParts = parts[:4:4]
 		case BudgetLinkage:
-			s.KeyParts, s.DistinctPart = parts[4:], q.Service.SubsystemID.String()
+			s.KeyParts, s.DistinctPart = parts[4:], service.provider
 		case BudgetEmergency:
 			s.KeyParts = parts[:1:1]
 		}

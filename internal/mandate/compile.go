@@ -37,8 +37,8 @@ const AllFields countersign.FieldPath = "*"
 type Policy struct {
 	version    uint64
 	caps       countersign.Caps
-	members    map[countersign.MemberID]bool
-	subsystems map[countersign.SubsystemID]bool
+	members    map[countersign.MemberID]string // as text
+	subsystems map[countersign.SubsystemID]string
 	schemes    map[countersign.SchemeName]*scheme
 	categories map[countersign.CategoryCode]*category
 	bases      map[countersign.BasisCode]*countersign.LegalBasis
@@ -107,6 +107,8 @@ type grantField struct {
 
 type service struct {
 	id         countersign.ServiceID
+	name       string // its identifier as text
+	provider   string // likewise its subsystem's
 	ref        string // how a reason names it
 	personal   bool
 	answer     bool // the subject stands in the answer
@@ -168,7 +170,7 @@ func (b *builder) bad(format string, args ...any) {
 func build(d *countersign.Directory) *builder {
 	b := &builder{d: d, p: &Policy{
 		version: d.Version, caps: tighter(d.Caps),
-		members: map[countersign.MemberID]bool{}, subsystems: map[countersign.SubsystemID]bool{},
+		members: map[countersign.MemberID]string{}, subsystems: map[countersign.SubsystemID]string{},
 		schemes: map[countersign.SchemeName]*scheme{}, categories: map[countersign.CategoryCode]*category{},
 		bases: map[countersign.BasisCode]*countersign.LegalBasis{}, purposes: map[countersign.PurposeCode]*purpose{},
 		services: map[countersign.ServiceID]*service{}, standing: map[route]*countersign.StandingDeclaration{},
@@ -194,12 +196,13 @@ func build(d *countersign.Directory) *builder {
 func (b *builder) parties() {
 	for i := range b.d.Members {
 		m := &b.d.Members[i]
-		if b.p.members[m.ID] {
+		if b.p.members[m.ID] != "" {
 			b.lost("member %s is listed twice", m.ID)
 		}
-		b.p.members[m.ID] = true
+		b.p.members[m.ID] = m.ID.String()
 		for _, s := range m.Subsystems {
-			b.p.subsystems[countersign.SubsystemID{MemberID: m.ID, Subsystem: s.Code}] = true
+			id := countersign.SubsystemID{MemberID: m.ID, Subsystem: s.Code}
+			b.p.subsystems[id] = id.String()
 		}
 	}
 	for _, s := range b.d.Schemes {
@@ -294,11 +297,11 @@ func (b *builder) service(s *countersign.Service) {
 		b.lost("service %s is listed twice", ref)
 	case IsMetadata(s.ID.Service):
 		b.bad("service %s: the code %q belongs to the metadata services", ref, s.ID.Service)
-	case !b.p.subsystems[s.ID.SubsystemID]:
+	case b.p.subsystems[s.ID.SubsystemID] == "":
 		b.bad("service %s: its subsystem is not listed", ref)
 	}
 	v := &service{
-		id: s.ID, ref: "service " + s.ID.String(), personal: s.Subject.From != countersign.SubjectNone, answer: s.Subject.From == countersign.SubjectInAnswer, scheme: s.Subject.Scheme,
+		id: s.ID, name: s.ID.String(), provider: s.ID.SubsystemID.String(), ref: "service " + s.ID.String(), personal: s.Subject.From != countersign.SubjectNone, answer: s.Subject.From == countersign.SubjectInAnswer, scheme: s.Subject.Scheme,
 		disabled: s.Disabled, assessed: s.Assessment != nil && !s.Assessment.IsZero(), fields: map[countersign.FieldPath]field{},
 		grants: map[countersign.PurposeCode][]*grant{}, rules: map[countersign.PurposeCode][]*rule{},
 	}
@@ -421,7 +424,23 @@ func (b *builder) grant(s *countersign.Service, v *service, g *countersign.Grant
 
 // knows reports whether an identifier is a subsystem of the directory, or a member itself (X-Road clients of three parts).
 func (p *Policy) knows(id countersign.SubsystemID) bool {
-	return p.subsystems[id] || id.Subsystem == "" && p.members[id.MemberID]
+	return p.subsystems[id] != "" || id.Subsystem == "" && p.members[id.MemberID] != ""
+}
+
+// textOf writes a client and its member as text, for the most part as it was written when the directory was compiled.
+func (p *Policy) textOf(id countersign.SubsystemID) (client, member string) {
+	client, member = p.subsystems[id], p.members[id.MemberID]
+	if member == "" {
+		member = id.MemberID.String()
+	}
+	switch {
+	case client != "":
+	case id.Subsystem == "":
+		client = member
+	default:
+		client = id.String()
+	}
+	return client, member
 }
 
 // Version is the directory version that the policy was made of.

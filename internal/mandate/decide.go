@@ -55,7 +55,7 @@ func (p *Policy) Decide(q *Question) Decision {
 	}
 	d.pending = s.answer && q.Subject.IsZero()
 	if s.personal && !d.pending {
-		d.Budgets = p.budgets(q, u, a.programme, a.kind)
+		d.Budgets = p.budgets(q, s, u, a.programme, a.kind)
 	}
 	d.allowed = true
 	return d

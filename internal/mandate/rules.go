@@ -213,11 +213,11 @@ func (a applicable) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 // A rule whose evaluation fails forbids too: what cannot be judged is refused.
 func (p *Policy) forbid(q *Question, v *service, d *Decision) {
 	var rules applicable
-	consumer, member := types.String(q.Consumer.String()), types.String(q.Consumer.MemberID.String())
+	client, member := p.textOf(q.Consumer)
 	for _, some := range [][]*rule{v.rules[""], v.rules[q.Purpose]} {
 		for _, r := range some {
 			// What the scope asks of the principal is compared first, because that is cheap; Cedar compares it again.
-			if r.principal.Type == typeMember && r.principal.ID != member || r.principal.Type == typeSubsystem && r.principal.ID != consumer {
+			if r.principal.Type == typeMember && r.principal.ID != types.String(member) || r.principal.Type == typeSubsystem && r.principal.ID != types.String(client) {
 				continue
 			}
 			rules = append(rules, r)

@@ -18,16 +18,18 @@ import (
 // received is a provider's answer whose signature and receipt hold.
 type received struct {
 	*answering
-	header     http.Header // what passes to the calling system
-	status     int
-	body       []byte
-	salt       countersign.Salt
-	digest     []byte // SHA-256 of the body; nil where nothing was released
-	statement  *countersign.Statement
-	text       []byte // of the statement, encoded, once checkReceipt has made it
-	commitment countersign.Commitment
-	promise    []byte
-	signature  []byte
+	header    http.Header // what passes to the calling system
+	status    int
+	body      []byte
+	salt      countersign.Salt
+	digest    []byte // SHA-256 of the body; nil where nothing was released
+	statement *countersign.Statement
+	text      []byte            // of the statement, encoded, once checkReceipt has made it
+	leaf      *countersign.Leaf // that the provider owes for the statement: likewise
+	promise   []byte
+	signature []byte
+	receipt   string                // promise and signature as a header
+	content   httpsig.ContentDigest // that the provider signed; zero for a stream
 }
 
 // accept verifies the provider's answer, makes the consumer's own record of it durable, and hands it over. What does not verify is dropped.
@@ -55,7 +57,7 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 		drop(err)
 		return
 	}
-	if err := c.checkContent(rules, q, gw, a, res.Header); err != nil {
+	if err := c.checkContent(rules, q, gw, a); err != nil {
 		if a.statement != nil {
 			c.closeAndFail(ctx, w, r, q, a.closing(countersign.OutcomeNotAccepted, err))
 			return
@@ -71,8 +73,9 @@ func (c *Consumer) accept(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return
 	}
 	if outcome == countersign.OutcomeReceived {
-		leaf := countersign.ExchangeLeaf(a.statement, countersign.SideConsumer, outcome, a.commitment)
-		if err := c.openReview(ctx, q, a.Mandate, leaf); err != nil {
+		leaf := *a.leaf
+		leaf.Side, leaf.Outcome = countersign.SideConsumer, outcome
+		if err := c.openReview(ctx, q, a.Mandate, &leaf); err != nil {
 			c.undecided(w, r, q, err)
 			return
 		}
@@ -90,7 +93,8 @@ func (c *Consumer) verify(q *question, gw *federation.Gateway, res *http.Respons
 	if res.Header["Content-Digest"] == nil {
 		profile = c.profiles.stream
 	}
-	if _, err := profile.Verify(httpsig.OfResponse(res.StatusCode, res.Header), c.now(), keysOf(gw), c.roots); err != nil {
+	verified, err := profile.Verify(httpsig.OfResponse(res.StatusCode, res.Header), c.now(), keysOf(gw), c.roots)
+	if err != nil {
 		return nil, err
 	}
 	if err := q.echo().Check(res.Header); err != nil {
@@ -106,8 +110,8 @@ func (c *Consumer) verify(q *question, gw *federation.Gateway, res *http.Respons
 	if at := a.Answered.Time(); at.Before(q.opening.Asked.Time().Add(-Skew)) || at.After(c.now().Add(Skew)) {
 		return nil, countersign.Refuse(countersign.CodeClock, "the provider's clock differs by more than %s from this gateway's", Skew)
 	}
-	got := &received{answering: a, status: res.StatusCode, header: http.Header{}, salt: countersign.JoinSalt(q.opening.Half, a.Half)}
-	if got.promise, got.signature, err = ParsePromiseHeader(res.Header[HeaderReceipt]); err != nil {
+	got := &received{answering: a, status: res.StatusCode, header: http.Header{}, salt: countersign.JoinSalt(q.opening.Half, a.Half), content: verified.Digest}
+	if got.promise, got.signature, got.receipt, err = readPromise(res.Header[HeaderReceipt]); err != nil {
 		return nil, err
 	}
 	passing(got.header, res.Header, q.service.personal)
@@ -127,13 +131,9 @@ func passing(dst, src http.Header, personal bool) {
 
 // checkContent checks what the signature covers by digest, the receipt, and that no more arrived than the signed field list says. It sets
 // the statement once the provider's receipt for it holds.
-func (c *Consumer) checkContent(rules *rulebook, q *question, gw *federation.Gateway, a *received, h http.Header) error {
-	content, err := httpsig.ParseContentDigest(h.Get("Content-Digest"))
-	if err != nil {
-		return err
-	}
+func (c *Consumer) checkContent(rules *rulebook, q *question, gw *federation.Gateway, a *received) error {
 	sum := sha256.Sum256(a.body)
-	if content.Algorithm != httpsig.SHA256 || string(content.Sum) != string(sum[:]) {
+	if a.content.Algorithm != httpsig.SHA256 || string(a.content.Sum) != string(sum[:]) {
 		return countersign.Refuse(countersign.CodeSignature, "the body of the provider's answer is not the one that it signed")
 	}
 	if a.Outcome == countersign.OutcomeReleased {
@@ -166,10 +166,9 @@ func (c *Consumer) checkReceipt(gw *federation.Gateway, a *received, st *counter
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is of another log than the provider's")
 	}
 	a.text = st.Encode()
-	a.commitment = salt.Commit(a.text)
-	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, a.commitment)
-	leaf.Kind = kind
-	if promise.Leaf != countersign.LeafHash(leaf.Encode()) {
+	a.leaf = countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, salt.Commit(a.text))
+	a.leaf.Kind = kind
+	if promise.Leaf != countersign.LeafHash(a.leaf.Encode()) {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is for another record than this answer's")
 	}
 	if err := countersign.VerifyTree(gw.LogKey.Public, countersign.DomainReceipt, a.promise, a.signature, c.roots); err != nil {
@@ -190,25 +189,28 @@ type closing struct {
 	signature []byte
 	keepOpen  bool // of a stream's beginning: its end closes the intent
 
-	text       []byte // of the statement, encoded, where it was already
-	commitment countersign.Commitment
+	text []byte            // of the statement, encoded, where it was already
+	leaf *countersign.Leaf // of the provider, with text: its text and commitment are the consumer's too
 }
 
 func (a *received) closing(outcome countersign.Outcome, why error) closing {
 	return closing{
 		statement: a.statement, salt: a.salt, half: a.Half, kind: countersign.LeafExchange, outcome: outcome, why: why,
-		promise: a.promise, signature: a.signature, text: a.text, commitment: a.commitment,
+		promise: a.promise, signature: a.signature, text: a.text, leaf: a.leaf,
 	}
 }
 
 // close makes the consumer's record of the exchange durable and closes its intent, in one transaction.
 func (c *Consumer) close(ctx context.Context, id countersign.ExchangeID, end closing) (*ledger.Placed, error) {
-	text, commitment := end.text, end.commitment
-	if text == nil {
+	var leaf countersign.Leaf
+	text := end.text
+	if text != nil {
+		leaf = *end.leaf
+		leaf.Side, leaf.Outcome = countersign.SideConsumer, end.outcome
+	} else {
 		text = end.statement.Encode()
-		commitment = end.salt.Commit(text)
+		leaf = *countersign.ExchangeLeaf(end.statement, countersign.SideConsumer, end.outcome, end.salt.Commit(text))
 	}
-	leaf := countersign.ExchangeLeaf(end.statement, countersign.SideConsumer, end.outcome, commitment)
 	leaf.Kind = end.kind
 	record := &ledger.Record{
 		Statement: text, Salt: end.salt, Half: end.half, PeerPromise: end.promise, PeerSignature: end.signature,
@@ -217,7 +219,7 @@ func (c *Consumer) close(ctx context.Context, id countersign.ExchangeID, end clo
 		record.Reasons = []countersign.Code{countersign.CodeOf(end.why)}
 	}
 	placed, err := c.Log.Append(ctx, ledger.Entry{
-		Leaf: leaf, Exchange: id, Tag: c.tag(end.statement.Subject), Record: record,
+		Leaf: &leaf, Exchange: id, Tag: c.tag(end.statement.Subject), Record: record,
 		CloseIntent: !end.keepOpen, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
 	if err != nil {
@@ -278,7 +280,7 @@ func (c *Consumer) lacking(rules *rulebook, said countersign.Outcome, why error)
 // handOver gives the calling system its answer, or the provider's refusal in the words of X-Road.
 func (c *Consumer) handOver(w http.ResponseWriter, r *http.Request, q *question, a *received) {
 	h := w.Header()
-	h[HeaderReceipt] = []string{promiseHeader(a.promise, a.signature)}
+	h[HeaderReceipt] = []string{a.receipt}
 	if a.Outcome != countersign.OutcomeReleased {
 		refused, err := xroad.ParseRefusal(a.body)
 		if err != nil {
@@ -286,7 +288,7 @@ func (c *Consumer) handOver(w http.ResponseWriter, r *http.Request, q *question,
 			return
 		}
 		q.echo().Set(h)
-		xroad.WriteError(w, r, xroad.ClientProxy, c.Style, refused, q.id.String())
+		xroad.WriteError(w, r, xroad.ClientProxy, c.Style, refused, q.name)
 		return
 	}
 	for n, v := range a.header {

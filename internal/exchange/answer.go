@@ -68,7 +68,7 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 	}
 	req.Header = make(http.Header, 12)
 	xroad.CopyRequestHeaders(req.Header, q.header, q.service.personal)
-	req.Header[xroad.HeaderRequestID] = []string{q.id.String()}
+	req.Header[xroad.HeaderRequestID] = []string{q.name}
 	return reg.Ask(ctx, req)
 }
 

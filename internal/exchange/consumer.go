@@ -84,7 +84,7 @@ func (c *Consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // take reads the question and establishes which system asks. What fails here is not yet a question of anyone, and leaves no record.
 func (c *Consumer) take(r *http.Request, id countersign.ExchangeID) (*rulebook, *question, error) {
 	asked := c.now()
-	q := &question{id: id, method: r.Method, header: r.Header}
+	q := &question{id: id, name: id.String(), method: r.Method, header: r.Header}
 	if err := xroad.CheckVerb(r.Method); err != nil {
 		return nil, nil, err
 	}

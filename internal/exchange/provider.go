@@ -129,7 +129,8 @@ func (q *question) parse(r *http.Request, own countersign.MemberID) (err error) 
 	if q.target.Service.MemberID != own {
 		return countersign.Refuse(countersign.CodeUnknownService, "the service %s is not of this gateway's member", q.target.Service)
 	}
-	if q.id, err = countersign.ParseExchangeID(r.Header.Get(xroad.HeaderRequestID)); err != nil {
+	q.name = r.Header.Get(xroad.HeaderRequestID)
+	if q.id, err = countersign.ParseExchangeID(q.name); err != nil {
 		return err
 	}
 	if q.head, err = xroad.ParseClientHeaders(r.Header); err != nil {
@@ -193,7 +194,9 @@ func dropSigned(h http.Header) {
 
 // requestHash is the X-Road request hash over the headers given.
 func (q *question) requestHash(h http.Header) string {
-	return xroad.RequestHash(xroad.HashBlock(q.method, q.target.Raw, h, q.id.String(), q.head.ID, q.opening.MadeID), q.body.sha512, q.body.size > 0)
+	block := make([]byte, 0, 2048) // on the stack: most blocks are shorter
+	block = xroad.AppendHashBlock(block, q.method, q.target.Raw, h, q.name, q.head.ID, q.opening.MadeID)
+	return xroad.RequestHash(block, q.body.sha512, q.body.size > 0)
 }
 
 func (q *question) timeout() time.Duration {

@@ -16,6 +16,7 @@ import (
 // question is what was asked: the half of a statement that both gateways know before anything is answered.
 type question struct {
 	id        countersign.ExchangeID
+	name      string // the id as it is written
 	method    string
 	target    xroad.Target
 	head      xroad.ClientHeaders
@@ -41,20 +42,26 @@ type question struct {
 
 // statement completes the question with the provider's part: the text that both logs commit to.
 func (q *question) statement(a *answering, salt countersign.KeyedSalt, answerDigest []byte) *countersign.Statement {
+	s := q.unsalted(a)
+	s.Request = salt.Blind("request", []byte(q.hash))
+	if answerDigest != nil {
+		s.Answer = salt.Blind("answer", answerDigest)
+	}
+	return s
+}
+
+// unsalted is the statement but for what its salt hides.
+func (q *question) unsalted(a *answering) *countersign.Statement {
 	s := &countersign.Statement{
 		Exchange: q.id, Consumer: q.head.Client, Service: q.target.Service, Purpose: q.purpose, Basis: q.basis,
 		Case: q.head.Issue, Mandate: a.Mandate, Official: q.official, Fields: a.Fields, Outcome: a.Outcome, Reasons: a.Reasons,
-		Asked: q.opening.Asked, Answered: a.Answered, Request: salt.Blind("request", []byte(q.hash)), Directory: a.Directory,
-		Subject: q.subject.Canonical(),
+		Asked: q.opening.Asked, Answered: a.Answered, Directory: a.Directory, Subject: q.subject.Canonical(),
 	}
 	if s.Subject == "" {
 		s.Subject = a.Subject
 	}
 	if !q.head.RepresentedParty.IsZero() {
 		s.OnBehalfOf = []string{q.head.RepresentedParty.String()}
-	}
-	if answerDigest != nil {
-		s.Answer = salt.Blind("answer", answerDigest)
 	}
 	return s
 }
@@ -74,7 +81,7 @@ func (q *question) asked(r *rulebook) *mandate.Question {
 
 // echo is what every answer repeats of its question.
 func (q *question) echo() xroad.Echo {
-	return xroad.Echo{ID: q.head.ID, Client: q.head.Client, Service: q.target.Service, RequestID: q.id.String(), RequestHash: q.hash}
+	return xroad.Echo{ID: q.head.ID, Client: q.head.Client, Service: q.target.Service, RequestID: q.name, RequestHash: q.hash}
 }
 
 // findSubject reads the data subject out of the request by the service's own selector and gives it its canonical spelling.
@@ -84,8 +91,12 @@ func (q *question) findSubject(view *federation.View) error {
 	if q.metadata || q.service.Subject.From != countersign.SubjectInRequest {
 		return nil
 	}
+	var named string
+	if q.service.Subject.In == "path" {
+		named, _ = q.vars.Get(q.service.Subject.Name)
+	}
 	raw, err := q.service.selector.Subject(&register.Question{
-		Vars: q.vars.Map(), Query: q.target.Query, Header: q.header, Body: q.body.bytes,
+		Var: named, Query: q.target.Query, Header: q.header, Body: q.body.bytes,
 	})
 	if err != nil {
 		return err

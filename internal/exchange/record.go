@@ -3,7 +3,6 @@ package exchange
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,15 +25,16 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 	a := p.answering(rules, q, d, out)
 	a.Headers = headersDigest(out.status, out.header)
 	salt := countersign.JoinSalt(q.opening.Half, a.Half)
+	sum := httpsig.DigestContent(out.body)
 	var digest []byte
 	if out.outcome == countersign.OutcomeReleased {
-		sum := sha256.Sum256(out.body)
-		digest = sum[:]
+		digest = sum.Sum
 	}
 	entry := p.entry(q, a, salt, digest, d, countersign.LeafExchange)
-	h := out.header.Clone()
-	h["Content-Digest"] = []string{httpsig.DigestContent(out.body).String()}
-	signed, err := p.prepare(h, q, a, out.status, p.profiles.response, &entry)
+	h := headerSet{out.header, make([]string, 0, 4)}
+	h.set("Content-Digest", sum.String())
+	h.set("Content-Length", strconv.Itoa(len(out.body)))
+	signed, err := p.prepare(&h, q, a, out.status, p.profiles.response, &entry)
 	if err == nil && out.outcome == countersign.OutcomeReleased {
 		if err = p.recordOthers(ctx, q, a, d, out.others); err == nil {
 			err = p.openReview(ctx, q, a.Mandate, entry.Leaf)
@@ -48,8 +48,7 @@ func (p *Provider) release(ctx context.Context, w http.ResponseWriter, rules *ru
 		p.notRecorded(ctx, w, q, err)
 		return
 	}
-	seal(w.Header(), h, signed, placed)
-	w.Header()["Content-Length"] = []string{strconv.Itoa(len(out.body))}
+	seal(w.Header(), &h, signed, placed)
 	w.WriteHeader(out.status)
 	if q.method != http.MethodHead {
 		_, _ = w.Write(out.body) // a lost connection is the consumer's to close: its intent is open
@@ -125,14 +124,14 @@ func (p *Provider) notRecorded(ctx context.Context, w http.ResponseWriter, q *qu
 // prepare completes the headers of an answer but for its receipt, and has it signed together with the promise for its record: by the log's key,
 // under one root, so that neither exists without the other and the consumer checks one signature for both. The receipt is bound to the
 // answer by the statement that both recompute, not by the answer's signature.
-func (p *Provider) prepare(h http.Header, q *question, a *answering, status int, profile *httpsig.Profile, e *ledger.Entry) (httpsig.Prepared, error) {
+func (p *Provider) prepare(h *headerSet, q *question, a *answering, status int, profile *httpsig.Profile, e *ledger.Entry) (httpsig.Prepared, error) {
 	text, err := a.header()
 	if err != nil {
 		return httpsig.Prepared{}, err
 	}
-	h[headerAnswer] = []string{text}
-	q.echo().Set(h)
-	signed, err := profile.Prepare(p.Log.Signer(), httpsig.OfResponse(status, h), p.now(), "")
+	h.set(headerAnswer, text)
+	q.echo().Set(h.Header)
+	signed, err := profile.Prepare(p.Log.Signer(), httpsig.OfResponse(status, h.Header), p.now(), "")
 	if err == nil {
 		e.Also = []keys.Item{{Domain: signed.Domain, Message: signed.Base}}
 	}
@@ -140,11 +139,11 @@ func (p *Provider) prepare(h http.Header, q *question, a *answering, status int,
 }
 
 // seal gives an answer its headers with receipt and signature.
-func seal(to, h http.Header, signed httpsig.Prepared, placed *ledger.Placed) {
-	for n, v := range h {
+func seal(to http.Header, h *headerSet, signed httpsig.Prepared, placed *ledger.Placed) {
+	h.set(HeaderReceipt, promiseHeader(placed.Promise, placed.Signature))
+	for n, v := range h.Header {
 		to[n] = v
 	}
-	to[HeaderReceipt] = []string{promiseHeader(placed.Promise, placed.Signature)}
 	to["Date"] = nil // the statement tells the time
 	signed.Headers(placed.Also[0]).Set(to)
 }

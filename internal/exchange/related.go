@@ -29,6 +29,9 @@ type relativesOf struct {
 }
 
 func (r *relatives) get(s *countersign.Service, allowed []countersign.FieldPath) (*relativesOf, error) {
+	if !slices.ContainsFunc(s.Fields, func(f countersign.Field) bool { return f.Related != "" }) {
+		return &relativesOf{}, nil
+	}
 	key := s.ID.String() + "\n" + joinFields(allowed)
 	if found, ok := r.by.Load(key); ok {
 		return found.(*relativesOf), nil

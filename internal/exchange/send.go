@@ -35,7 +35,13 @@ type Dial func(Pins) *http.Transport
 type peers struct {
 	dial Dial
 	mu   sync.Mutex
-	by   map[peer]*http.Transport
+	by   map[peer]*reached
+}
+
+// reached is how a gateway is reached.
+type reached struct {
+	*http.Transport
+	url *url.URL
 }
 
 type peer struct {
@@ -44,21 +50,25 @@ type peer struct {
 	url    string
 }
 
-func newPeers(dial Dial) *peers { return &peers{dial: dial, by: map[peer]*http.Transport{}} }
+func newPeers(dial Dial) *peers { return &peers{dial: dial, by: map[peer]*reached{}} }
 
-// of gives the transport to a gateway. Its pins are looked up at each handshake, so that a key that the directory has dropped opens no new
+// of gives the way to a gateway. Its pins are looked up at each handshake, so that a key that the directory has dropped opens no new
 // connection.
-func (p *peers) of(g *Gateway, gw *federation.Gateway) *http.Transport {
+func (p *peers) of(g *Gateway, gw *federation.Gateway) (*reached, error) {
 	key := peer{gw.Member, gw.Name, gw.URL}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t, ok := p.by[key]
-	if !ok {
-		member, name := gw.Member, gw.Name
-		t = p.dial(func(pin keys.SPKIDigest) error { return g.admitGateway(member, name, pin) })
-		p.by[key] = t
+	if r, ok := p.by[key]; ok {
+		return r, nil
 	}
-	return t
+	u, err := url.Parse(gw.URL)
+	if err != nil {
+		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway has an address that cannot be read")
+	}
+	member, name := gw.Member, gw.Name
+	r := &reached{p.dial(func(pin keys.SPKIDigest) error { return g.admitGateway(member, name, pin) }), u}
+	p.by[key] = r
+	return r, nil
 }
 
 // CloseIdle closes connections to other gateways that nothing uses, so that neither side waits for them when it stops.
@@ -142,10 +152,11 @@ func (c *Consumer) request(gw *federation.Gateway, q *question) (*http.Request, 
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(gw.URL)
+	peer, err := c.peers.of(c.Gateway, gw)
 	if err != nil {
-		return nil, countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway has an address that cannot be read")
+		return nil, err
 	}
+	u := *peer.url
 	// Opaque makes net/http send the path as it came, to the byte.
 	path, rawQuery := q.rawPath(), q.target.Query
 	u.Opaque, u.RawQuery, u.ForceQuery = path, rawQuery, q.target.HasQuery && rawQuery == ""
@@ -175,23 +186,11 @@ func (c *Consumer) request(gw *federation.Gateway, q *question) (*http.Request, 
 	h.set(HeaderOfficial, official)
 	h.set(headerExchange, q.opening.header())
 	q.hash = q.requestHash(h.Header)
-	h.set(xroad.HeaderRequestID, q.id.String())
+	h.set(xroad.HeaderRequestID, q.name)
 	h.set(headerRequestHash, q.hash)
 	h.set("Content-Digest", q.body.contentDigest().String())
 	h.Header["User-Agent"] = nil
-	return &http.Request{Method: q.method, URL: u, Header: h.Header, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}, nil
-}
-
-// headerSet sets headers of one value each out of one piece of memory.
-type headerSet struct {
-	http.Header
-	values []string
-}
-
-func (s *headerSet) set(name, value string) {
-	s.values = append(s.values, value)
-	n := len(s.values)
-	s.Header[name] = s.values[n-1 : n : n]
+	return &http.Request{Method: q.method, URL: &u, Header: h.Header, Body: content, ContentLength: q.body.size, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: u.Host}, nil
 }
 
 // rawPath is the path of the request as it travels.
@@ -221,36 +220,44 @@ func (c *Consumer) intend(ctx context.Context, rules *rulebook, q *question, gw 
 //
 // SPEC: XROAD-REST, retries: "a gateway never repeats a request once a byte was sent".
 func (c *Consumer) call(ctx context.Context, gw *federation.Gateway, req *http.Request) (res *http.Response, mayHaveLeft bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var connected, sent atomic.Bool
-	trace := &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) {
-			connected.Store(true)
-			if sent.Load() {
-				cancel(errRepeat)
-			}
-		},
-		WroteHeaders: func() { sent.Store(true) },
-	}
-	res, err = c.peers.of(c.Gateway, gw).RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	peer, err := c.peers.of(c.Gateway, gw)
 	if err != nil {
-		cancel(nil)
-		return nil, connected.Load(), countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway does not answer")
+		return nil, false, err
 	}
-	res.Body = &cancelling{res.Body, cancel}
+	var a attempt
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	a.trace = httptrace.ClientTrace{GotConn: a.gotConn, WroteHeaders: a.wroteHeaders}
+	res, err = peer.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &a.trace)))
+	if err != nil {
+		a.cancel(nil)
+		return nil, a.connected.Load(), countersign.RefuseBecause(countersign.CodeNetwork, err, "the provider's gateway does not answer")
+	}
+	a.ReadCloser, res.Body = res.Body, &a
 	return res, true, nil
 }
 
 var errRepeat = errors.New("the request had been sent once: it is not sent again")
 
-// cancelling ends a call's context with its body.
-type cancelling struct {
+// attempt is one call of another gateway, and the body of its answer.
+type attempt struct {
 	io.ReadCloser
-	cancel context.CancelCauseFunc
+	trace           httptrace.ClientTrace
+	connected, sent atomic.Bool
+	cancel          context.CancelCauseFunc
 }
 
-func (c *cancelling) Close() error {
-	err := c.ReadCloser.Close()
-	c.cancel(nil)
+func (a *attempt) gotConn(httptrace.GotConnInfo) {
+	a.connected.Store(true)
+	if a.sent.Load() {
+		a.cancel(errRepeat)
+	}
+}
+
+func (a *attempt) wroteHeaders() { a.sent.Store(true) }
+
+// Close ends the call's context with its body.
+func (a *attempt) Close() error {
+	err := a.ReadCloser.Close()
+	a.cancel(nil)
 	return err
 }

@@ -26,8 +26,7 @@ type intent struct {
 }
 
 func (q *question) intent(gw *federation.Gateway) ([]byte, error) {
-	var out []byte
-	err := codec.NewEncoderBytes(&out, answerHandle).Encode(&intent{q.blank().Encode(), q.opening.Half[:], q.hash, gw.Member.String(), string(gw.Name)})
+	out, err := encode(make([]byte, 0, 768), &intent{q.blank().Encode(), q.opening.Half[:], q.hash, gw.Member.String(), string(gw.Name)})
 	if err != nil {
 		return nil, countersign.RefuseBecause(countersign.CodeInternal, err, "the intent cannot be written")
 	}
@@ -36,7 +35,7 @@ func (q *question) intent(gw *federation.Gateway) ([]byte, error) {
 
 // blank is the question's statement with nothing of the provider's part.
 func (q *question) blank() *countersign.Statement {
-	return q.statement(&answering{Outcome: countersign.OutcomeFailed, Answered: q.opening.Asked}, countersign.Salt{}.Keyed(), nil)
+	return q.unsalted(&answering{Outcome: countersign.OutcomeFailed, Answered: q.opening.Asked})
 }
 
 // pending is a question that may have reached its provider, and whose end is not known here.

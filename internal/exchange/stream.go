@@ -30,8 +30,8 @@ func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rul
 	a.Streamed, a.Headers = true, headersDigest(out.status, out.header)
 	salt := countersign.JoinSalt(q.opening.Half, a.Half)
 	release := p.entry(q, a, salt, nil, d, countersign.LeafRelease)
-	head := out.header.Clone()
-	signed, err := p.prepare(head, q, a, out.status, p.profiles.stream, &release)
+	head := headerSet{out.header, make([]string, 0, 2)}
+	signed, err := p.prepare(&head, q, a, out.status, p.profiles.stream, &release)
 	var placed *ledger.Placed
 	if err == nil {
 		placed, err = p.append(ctx, release, d)
@@ -41,7 +41,7 @@ func (p *Provider) stream(ctx context.Context, w http.ResponseWriter, rules *rul
 		return
 	}
 	h := w.Header()
-	seal(h, head, signed, placed)
+	seal(h, &head, signed, placed)
 	h["Trailer"] = []string{"Content-Digest, " + headerTrailerSignature}
 	w.WriteHeader(out.status)
 	digest := sha256.New()
@@ -99,7 +99,7 @@ func (c *Consumer) relay(ctx context.Context, w http.ResponseWriter, r *http.Req
 		h[n] = v
 	}
 	q.echo().Set(h)
-	h[HeaderReceipt] = []string{promiseHeader(a.promise, a.signature)}
+	h[HeaderReceipt] = []string{a.receipt}
 	if res.ContentLength >= 0 {
 		h["Content-Length"] = res.Header["Content-Length"]
 	}

@@ -15,6 +15,7 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/httpsig"
+	"countersign.dev/countersign/internal/xroad"
 )
 
 // Headers of Countersign, in Go's canonical form.
@@ -220,6 +221,7 @@ var answerHandle = func() *codec.CborHandle {
 	h.MaxInitLen = 1 << 10
 	h.MaxDepth = 8
 	h.ValidateUnicode = true
+	h.ZeroCopy = true // what is read shares memory with bytes that nobody writes to again
 	return h
 }()
 
@@ -232,17 +234,24 @@ func (a *answering) header() (string, error) {
 		MandateKind: uint8(a.Mandate.Kind), MandateID: string(a.Mandate.ID), MandateDigest: a.Mandate.Digest[:], Subject: a.Subject,
 		Answered: uint64(a.Answered), Half: a.Half[:], Directory: a.Directory, Headers: a.Headers[:], Streamed: a.Streamed, //nolint:gosec // times after 1970
 	}
+	out, err := encode(make([]byte, 0, 256+32*len(w.Fields)), &w)
+	if err != nil {
+		return "", countersign.RefuseBecause(countersign.CodeInternal, err, "the answer's header cannot be written")
+	}
+	text := make([]byte, 0, 2048) // on the stack: most headers are shorter
+	return string(base64.StdEncoding.AppendEncode(text, out)), nil
+}
+
+// encode writes what gateways of this program alone read, into out.
+func encode(out []byte, v any) ([]byte, error) {
 	enc, ok := answerEncoders.Get().(*codec.Encoder)
 	if !ok {
 		enc = codec.NewEncoderBytes(nil, answerHandle)
 	}
 	defer answerEncoders.Put(enc)
-	out := make([]byte, 0, 256+32*len(w.Fields))
 	enc.ResetBytes(&out)
-	if err := enc.Encode(&w); err != nil {
-		return "", countersign.RefuseBecause(countersign.CodeInternal, err, "the answer's header cannot be written")
-	}
-	return base64.StdEncoding.EncodeToString(out), nil
+	err := enc.Encode(v)
+	return out, err
 }
 
 func parseAnswering(values []string) (*answering, error) {
@@ -303,7 +312,7 @@ func named[S ~string](in []string) []S {
 
 // promiseHeader carries a promise and its signature between gateways, and to the information system: two byte sequences of an RFC 9651 list.
 func promiseHeader(promise, signature []byte) string {
-	b := make([]byte, 0, 4+base64.StdEncoding.EncodedLen(len(promise))+base64.StdEncoding.EncodedLen(len(signature))+4)
+	b := make([]byte, 0, 1024) // on the stack: most promises are shorter
 	b = append(b, ':')
 	b = base64.StdEncoding.AppendEncode(b, promise)
 	b = append(b, ":, :"...)
@@ -313,12 +322,21 @@ func promiseHeader(promise, signature []byte) string {
 
 // ParsePromiseHeader reads the header Countersign-Receipt: the promise and its signature.
 func ParsePromiseHeader(values []string) (promise, signature []byte, err error) {
+	promise, signature, _, err = readPromise(values)
+	return promise, signature, err
+}
+
+// readPromise is ParsePromiseHeader that gives also the one spelling of what it has read, as promiseHeader writes it.
+func readPromise(values []string) (promise, signature []byte, header string, err error) {
 	if len(values) == 1 && len(values[0]) <= countersign.MaxStatementBytes {
 		if promise, signature, ok := scanPromise(values[0]); ok {
-			return promise, signature, nil
+			return promise, signature, values[0], nil
 		}
 	}
-	return parseAnyPromise(values)
+	if promise, signature, err = parseAnyPromise(values); err != nil {
+		return nil, nil, "", err
+	}
+	return promise, signature, promiseHeader(promise, signature), nil
 }
 
 // scanPromise reads the very spelling that promiseHeader writes.
@@ -358,21 +376,33 @@ func parseAnyPromise(values []string) (promise, signature []byte, err error) {
 	return out[0], out[1], nil
 }
 
+// headerSet sets headers of one value each out of one piece of memory.
+type headerSet struct {
+	http.Header
+	values []string
+}
+
+func (s *headerSet) set(name, value string) {
+	s.values = append(s.values, value)
+	n := len(s.values)
+	s.Header[name] = s.values[n-1 : n : n]
+}
+
 // headersDigest is SHA-256 of the status and of every header that passes to the information system: the status and LF, then
 // "name:value" and LF for each value, names in lower case and sorted, values of one name in order.
 func headersDigest(status int, h http.Header) countersign.Digest {
-	type name struct{ lower, key string }
-	names := make([]name, 0, len(h))
+	var room [24]string
+	names := room[:0]
 	for n := range h {
-		names = append(names, name{strings.ToLower(n), n})
+		names = append(names, n)
 	}
-	slices.SortFunc(names, func(a, b name) int { return strings.Compare(a.lower, b.lower) })
+	slices.SortFunc(names, xroad.CompareNames)
 	b := make([]byte, 0, 512)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, '\n')
 	for _, n := range names {
-		for _, v := range h[n.key] {
-			b = append(b, n.lower...)
+		for _, v := range h[n] {
+			b = xroad.AppendName(b, n)
 			b = append(b, ':')
 			b = append(b, v...)
 			b = append(b, '\n')

@@ -30,8 +30,9 @@ type Headers struct {
 
 // Set puts the headers on a message, in place of any that it has.
 func (h Headers) Set(header http.Header) {
-	header[inputHeader] = []string{h.Input}
-	header[signatureHeader] = []string{h.Signature}
+	values := [...]string{h.Input, h.Signature}
+	header[inputHeader] = values[:1:1]
+	header[signatureHeader] = values[1:]
 }
 
 // Params are the parameters of a signature.
@@ -90,7 +91,7 @@ func (p *Profile) Prepare(s MessageSigner, m Message, now time.Time, nonce strin
 
 // Headers are the headers for the signature of Base.
 func (r Prepared) Headers(sig []byte) Headers {
-	b := make([]byte, 0, len(r.label)+3+base64.StdEncoding.EncodedLen(len(sig)))
+	b := make([]byte, 0, 1024) // on the stack: most signatures are shorter
 	b = append(b, r.label...)
 	b = append(b, "=:"...)
 	b = base64.StdEncoding.AppendEncode(b, sig)

@@ -118,7 +118,7 @@ func (p *Profile) parseInput(text string, list []byte) (Params, error) {
 	if !ok {
 		return out, refuse("header Signature-Input: the label %s is due, and no other signature", p.label)
 	}
-	if !strings.HasPrefix(rest, string(list)) {
+	if len(rest) < len(list) || rest[:len(list)] != string(list) {
 		return out, refuse("header Signature-Input: it must name exactly the parts that are due and present, in order: %s", shorten(list))
 	}
 	rest = rest[len(list):]

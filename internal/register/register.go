@@ -74,13 +74,12 @@ func ReadBounded(a *Answer, limit int64) (body []byte, err error) {
 		return tooLarge()
 	}
 	if a.Length >= 0 {
-		body = make([]byte, a.Length)
+		body = make([]byte, a.Length, a.Length+1)
 		if _, err := io.ReadFull(a.Body, body); err != nil {
 			return nil, brokenOff(err)
 		}
 		// One byte more tells a declared length that lies from the end.
-		var extra [1]byte
-		if n, err := a.Body.Read(extra[:]); n != 0 {
+		if n, err := a.Body.Read(body[a.Length : a.Length+1]); n != 0 {
 			return nil, countersign.Refuse(countersign.CodeRegister, "the register's answer is longer than it declares")
 		} else if err != nil && err != io.EOF {
 			return nil, brokenOff(err)

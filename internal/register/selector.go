@@ -18,8 +18,8 @@ import (
 
 // Question is what a selector looks at: the request as the provider's gateway verified it.
 type Question struct {
-	// Vars are the variables of the endpoint's pattern, from the decoded, cleaned path.
-	Vars   map[string]string
+	// Var is the variable of the endpoint's pattern that the selector names, from the decoded, cleaned path; empty for none.
+	Var    string
 	Query  string // raw, without '?'
 	Header http.Header
 	Body   []byte
@@ -126,7 +126,7 @@ func (s *Selector) Subject(q *Question) (string, error) {
 	var err error
 	switch s.rule.In {
 	case "path":
-		value = q.Vars[s.rule.Name]
+		value = q.Var
 	case "query":
 		value, err = fromQuery(q.Query, s.rule.Name)
 	case "header":

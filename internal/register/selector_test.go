@@ -69,7 +69,7 @@ func TestSubjectOfARequest(t *testing.T) {
 	query := service("request", "query", "pin")
 	header := service("request", "header", "x-person")
 	body := service("request", "body", "/about/person~1pin", post("/search"))
-	vars := func(v string) *Question { return &Question{Vars: map[string]string{"pin": v}} }
+	vars := func(v string) *Question { return &Question{Var: v} }
 	q := func(raw string) *Question { return &Question{Query: raw} }
 	h := func(v ...string) *Question { return &Question{Header: http.Header{"X-Person": v}} }
 	json := http.Header{"Content-Type": {"application/json"}}
@@ -171,7 +171,7 @@ func TestSubjectOfARequest(t *testing.T) {
 			code = countersign.CodeNoSubject
 		}
 		if countersign.CodeOf(err) != code || got != "" {
-			t.Errorf("%s, %+v %s: got %q, %v, want %s", c.service.Subject.In, c.q.Vars, c.q.Body, got, err, code)
+			t.Errorf("%s, %+v %s: got %q, %v, want %s", c.service.Subject.In, c.q.Var, c.q.Body, got, err, code)
 		}
 		if err != nil && (strings.Contains(err.Error(), "4B7") || strings.Contains(err.Error(), "4444")) {
 			t.Errorf("the error names the person: %v", err)
@@ -184,7 +184,7 @@ func TestSubjectOfAnAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who, err := sel.Subject(&Question{Vars: map[string]string{"pin": "x"}}); who != "" || err != nil {
+	if who, err := sel.Subject(&Question{Var: "x"}); who != "" || err != nil {
 		t.Errorf("in the request: %q %v", who, err)
 	}
 	for body, want := range map[string][]string{

@@ -42,7 +42,7 @@ func AppendHashBlock(dst []byte, verb, pathAndQuery string, header http.Header, 
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, compareFolded)
+	slices.SortFunc(keys, CompareNames)
 	for _, key := range keys {
 		for _, value := range header[key] {
 			dst = appendLine(dst, key, value)
@@ -56,10 +56,15 @@ func AppendHashBlock(dst []byte, verb, pathAndQuery string, header http.Header, 
 }
 
 func appendLine(dst []byte, key, value string) []byte {
+	dst = AppendName(dst, key)
+	return append(append(append(dst, ':'), value...), '\r', '\n')
+}
+
+// AppendName writes a header's name in lower case.
+func AppendName(dst []byte, key string) []byte {
 	for i := range len(key) {
 		dst = append(dst, lower(key[i]))
 	}
-	dst = append(append(append(dst, ':'), value...), '\r', '\n')
 	return dst
 }
 
@@ -70,8 +75,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// compareFolded orders names by their lower-case bytes; names that differ only in case, which net/http does not make, by their own.
-func compareFolded(a, b string) int {
+// CompareNames orders headers' names by their lower-case bytes; names that differ only in case, which net/http does not make, by their own.
+func CompareNames(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		if x, y := lower(a[i]), lower(b[i]); x != y {
 			return int(x) - int(y)

@@ -56,15 +56,6 @@ func (v *Vars) Get(name string) (string, bool) {
 // Len is the number of variables.
 func (v *Vars) Len() int { return len(v.names) }
 
-// Map gives the variables by name.
-func (v *Vars) Map() map[string]string {
-	m := make(map[string]string, len(v.names))
-	for i, n := range v.names {
-		m[n] = v.values[i]
-	}
-	return m
-}
-
 // CompilePattern reads a pattern. The pattern is empty (it matches the empty path alone), or is "**", or begins with a slash:
 //
 //   - "*" stands for any characters inside one segment, none included;

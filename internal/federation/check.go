@@ -148,6 +148,12 @@ func (c *checker) code(field, value string) {
 	}
 }
 
+// named checks a code that nothing else of its kind has.
+func (c *checker) named(field, what, value string) {
+	c.code(field, value)
+	c.once(field, what, value)
+}
+
 func (c *checker) head() {
 	d := c.d
 	if d.Format != 1 {
@@ -163,8 +169,7 @@ func (c *checker) head() {
 	}
 	for i, b := range d.Bodies {
 		at := fmt.Sprintf("bodies[%d]", i)
-		c.code(at+".name", string(b.Name))
-		c.once(at+".name", "name of a body", string(b.Name))
+		c.named(at+".name", "name of a body", string(b.Name))
 		c.text(at+".text", b.Text)
 		c.key(at+".key", b.Key)
 	}
@@ -215,8 +220,7 @@ func (c *checker) url(field, text string, schemes ...string) {
 func (c *checker) schemes() {
 	for i, s := range c.d.Schemes {
 		at := fmt.Sprintf("schemes[%d]", i)
-		c.code(at+".name", string(s.Name))
-		c.once(at+".name", "name of a scheme", string(s.Name))
+		c.named(at+".name", "name of a scheme", string(s.Name))
 		c.text(at+".text", s.Text)
 		if s.Pattern == "" {
 			c.bad(at+".pattern", "is empty: give the RE2 expression of a whole identifier")
@@ -310,8 +314,7 @@ func (c *checker) courts() {
 	for i := range c.d.Courts {
 		court := &c.d.Courts[i]
 		at := fmt.Sprintf("courts[%d]", i)
-		c.code(at+".name", string(court.Name))
-		c.once(at+".name", "name of a court", string(court.Name))
+		c.named(at+".name", "name of a court", string(court.Name))
 		c.text(at+".text", court.Text)
 		if m := c.memberOf[court.Member]; m == nil {
 			c.bad(at+".member", "%s is not a member of this directory", court.Member)
@@ -333,8 +336,7 @@ func (c *checker) witnesses() {
 	for i := range c.d.Witnesses {
 		w := &c.d.Witnesses[i]
 		at := fmt.Sprintf("witnesses[%d]", i)
-		c.code(at+".name", string(w.Name))
-		c.once(at+".name", "name of a witness", string(w.Name))
+		c.named(at+".name", "name of a witness", string(w.Name))
 		if reservedInPolicy[string(w.Name)] {
 			c.bad(at+".name", "%q is a word of witness policies: take another", w.Name)
 		}

@@ -72,8 +72,7 @@ func splitWords(name string) []string {
 func (c *checker) categories() {
 	for i, k := range c.d.Categories {
 		at := fmt.Sprintf("categories[%d]", i)
-		c.code(at+".code", string(k.Code))
-		c.once(at+".code", "code of a category", string(k.Code))
+		c.named(at+".code", "code of a category", string(k.Code))
 		c.text(at+".text", k.Text)
 		if !slices.Contains(classes, k.Class) {
 			c.bad(at+".class", "%q is no class: give O, R, C, C/W, W or N", k.Class)
@@ -103,8 +102,7 @@ func sentences(t countersign.Text) []string {
 func (c *checker) purposes() {
 	for i, b := range c.d.Bases {
 		at := fmt.Sprintf("bases[%d]", i)
-		c.code(at+".code", string(b.Code))
-		c.once(at+".code", "code of a legal basis", string(b.Code))
+		c.named(at+".code", "code of a legal basis", string(b.Code))
 		c.text(at+".law", b.Law)
 		if strings.TrimSpace(b.Article) == "" {
 			c.bad(at+".article", "is empty: name the article of the law")
@@ -119,8 +117,7 @@ func (c *checker) purposes() {
 }
 
 func (c *checker) purpose(at string, p *countersign.Purpose) {
-	c.code(at+".code", string(p.Code))
-	c.once(at+".code", "code of a purpose", string(p.Code))
+	c.named(at+".code", "code of a purpose", string(p.Code))
 	if p.Code == PurposeMetadata {
 		c.bad(at+".code", "%q is built in: take another code", p.Code)
 	}
@@ -223,8 +220,7 @@ func words(kinds []countersign.MandateKind) string {
 func (c *checker) rules() {
 	for i, r := range c.d.Rules {
 		at := fmt.Sprintf("rules[%d]", i)
-		c.code(at+".id", r.ID)
-		c.once(at+".id", "identifier of a rule", r.ID)
+		c.named(at+".id", "identifier of a rule", r.ID)
 		c.text(at+".text", r.Text)
 		if strings.TrimSpace(r.Policy) == "" {
 			c.bad(at+".policy", "is empty: give a Cedar policy that forbids")
@@ -267,8 +263,7 @@ func (c *checker) programmes() {
 	for i := range c.d.Programmes {
 		p := &c.d.Programmes[i]
 		at := fmt.Sprintf("programmes[%d]", i)
-		c.code(at+".id", string(p.ID))
-		c.once(at+".id", "identifier of a programme", string(p.ID))
+		c.named(at+".id", "identifier of a programme", string(p.ID))
 		c.text(at+".text", p.Text)
 		if strings.TrimSpace(p.Population) == "" {
 			c.bad(at+".population", "is empty: say in words whom it may ask about")

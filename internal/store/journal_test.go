@@ -121,6 +121,9 @@ func TestWaitsAreShared(t *testing.T) {
 			t.Fatalf("behind one that failed: %v", err)
 		}
 	}
+	if err := s.journal.waitFrom(0); !errors.Is(err, errGap) {
+		t.Fatalf("one who came before it began: %v", err)
+	}
 	s.journal.sync = datasync
 	if err := s.Sync(t.Context()); !errors.Is(err, errGap) {
 		t.Fatalf("before the log is mended: %v", err)

@@ -103,11 +103,7 @@ func (d *Desk) answer(r *http.Request) (*Answer, error) {
 	if r.Method != http.MethodPost {
 		return nil, countersign.Refuse(countersign.CodeBadRequest, "a query is a POST request")
 	}
-	k, err := d.directory.known()
-	if err != nil {
-		return nil, err
-	}
-	portal, err := k.portal(r)
+	k, portal, err := d.portal(r)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +126,16 @@ func (d *Desk) answer(r *http.Request) (*Answer, error) {
 		err = countersign.Refuse(countersign.CodeBadRequest, "the query is of no kind that is known here")
 	}
 	return out, err
+}
+
+// portal finds the portal that asks, in the directory as it is now.
+func (d *Desk) portal(r *http.Request) (*known, countersign.MemberID, error) {
+	k, err := d.directory.known()
+	if err != nil {
+		return nil, countersign.MemberID{}, err
+	}
+	portal, err := k.portal(r)
+	return k, portal, err
 }
 
 // portal finds the portal at the other end of the connection.

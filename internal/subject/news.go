@@ -69,11 +69,7 @@ type NewsAnswer struct {
 
 // news answers for each person yes or no. An entry that is not due is no news, whatever class it is of: that there is one follows from nothing here (A34).
 func (d *Desk) news(r *http.Request) (*NewsAnswer, error) {
-	k, err := d.directory.known()
-	if err != nil {
-		return nil, err
-	}
-	portal, err := k.portal(r)
+	k, portal, err := d.portal(r)
 	if err != nil {
 		return nil, err
 	}

@@ -63,11 +63,7 @@ func (d *Desk) tracker(r *http.Request, about string) (*TrackerState, error) {
 	if r.Method != http.MethodGet {
 		return nil, countersign.Refuse(countersign.CodeBadRequest, "%s and %s are asked by GET", TrackerPeriod, TrackerHeartbeat)
 	}
-	k, err := d.directory.known()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := k.portal(r); err != nil {
+	if _, _, err := d.portal(r); err != nil {
 		return nil, err
 	}
 	out := &TrackerState{Member: d.o.Member, Gateway: d.o.Gateway, At: countersign.MillisOf(d.o.Clock.Now())}

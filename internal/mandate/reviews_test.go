@@ -54,11 +54,11 @@ func TestOnlyDelayedNoticeWaitsForReviews(t *testing.T) {
 		case w.Delay > countersign.Duration(90*day):
 			return
 		}
-		clear := given != nil && known.err == nil && !known.unreviewed
-		if sealing := strings.Contains(countersign.MessageOf(err), "no sealing"); sealing != clear {
+		reviewed := given != nil && known.err == nil && !known.unreviewed
+		if sealing := strings.Contains(countersign.MessageOf(err), "no sealing"); sealing != reviewed {
 			rt.Fatalf("%+v: %s", known, countersign.MessageOf(err))
 		}
-		if clear {
+		if reviewed {
 			seen["reviewed"]++
 		} else {
 			seen["not reviewed"]++

@@ -117,10 +117,10 @@ func openLog(ctx context.Context, p logParts, now clock.Clock, logger *slog.Logg
 	}
 	if view, err := directory.Current(); err == nil {
 		log.SetRecordLife(time.Duration(view.Caps().RecordLife))
-		announce(log, view)
+		announce(ctx, log, view, logger)
 	}
 	directory.OnChange(func(view *federation.View) {
-		announce(log, view)
+		announce(context.WithoutCancel(ctx), log, view, logger)
 		log.SetRecordLife(time.Duration(view.Caps().RecordLife))
 		if err := log.SetPolicy(witnessPolicy(view, p.origin)); err != nil {
 			logger.Error("the directory's witnesses cannot be used", "error", err.Error())
@@ -132,10 +132,19 @@ func openLog(ctx context.Context, p logParts, now clock.Clock, logger *slog.Logg
 	return log, func() error { return errors.Join(log.Close(), closeStores()) }, nil
 }
 
-// announce tells a log what the directory says of it.
-func announce(log *ledger.Log, view *federation.View) {
-	if l, ok := view.LogByOrigin(log.Origin()); ok {
-		log.Announce(l.Log)
+// announce tells a log what the directory says of it, and whether its gateway is the one of its member that counts: the first.
+func announce(ctx context.Context, log *ledger.Log, view *federation.View, logger *slog.Logger) {
+	l, ok := view.LogByOrigin(log.Origin())
+	if !ok {
+		return
+	}
+	log.Announce(l.Log)
+	gws := view.Gateways(l.Owner)
+	if l.Gateway == "" || len(gws) == 0 {
+		return
+	}
+	if err := log.Counts(ctx, gws[0].Name == l.Gateway); err != nil {
+		logger.Error("whether this gateway counts for its member cannot be noted: what it held before stands", "error", err.Error())
 	}
 }
 

@@ -79,6 +79,12 @@ type Log struct {
 	unannounced error // a successor waits for the directory; ends by itself
 	clockWrong  error // the witnesses' time is another; ends by itself
 
+	countMu        sync.Mutex // held while the next four are changed; haltMu guards all but the first
+	notCounting    bool       // what Counts was last told
+	notedElsewhere bool       // the store tells that another gateway of the member counts
+	elsewhere      bool       // another does, or the store could not be told otherwise yet
+	countsFrom     time.Time  // since when this one does; the zero time where no other ever did
+
 	confirmFrom time.Time // the tick's alone
 
 	ended       []*endedLog
@@ -187,7 +193,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 
 // loadHistory reads what the store went through before: whether it was put back, whether its log takes over from others.
 func (l *Log) loadHistory(ctx context.Context, cfg Config) error {
-	for _, load := range []func(context.Context) error{l.loadRestored, l.loadSuccessor, l.loadWait} {
+	for _, load := range []func(context.Context) error{l.loadRestored, l.loadSuccessor, l.loadWait, l.loadCounting} {
 		if err := load(ctx); err != nil {
 			return err
 		}
@@ -396,7 +402,7 @@ func (l *Log) tick(ctx context.Context) {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"confirmation", l.confirmAgain}, {"time", l.time.again}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}, {"expiry", l.expiry.tick}} {
+	}{{"confirmation", l.confirmAgain}, {"time", l.time.again}, {"counting", l.noteCounting}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}, {"expiry", l.expiry.tick}} {
 		if err := step.do(ctx); err != nil && ctx.Err() == nil {
 			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", causeOf(err)))
 		}

@@ -157,22 +157,6 @@ func (l *Log) mayAnswer() error {
 	return nil
 }
 
-// mayCount refuses mandates of which a lost store may have counted uses: how many are left is not known any more.
-//
-// SPEC: docs/spec/ledger.md, Successors: "A mandate that was granted for a number of uses before the successor began is spent."
-func (l *Log) mayCount(uses []Use) error {
-	if l.predecessor == nil {
-		return nil
-	}
-	for _, u := range uses {
-		if u.Begins.Before(l.predecessor.From) {
-			return countersign.Refuse(countersign.CodeMandateSpent, "uses of this mandate were counted in a store that was lost on %s, and how many are left is not known: have it granted anew",
-				l.predecessor.From.UTC().Format(time.DateOnly))
-		}
-	}
-	return nil
-}
-
 // WitnessedHead asks the witnesses of a policy what they hold of a log, and gives the newest checkpoint that it has signed, or own if that is newer. It
 // refuses while the witnesses that have not answered could make the quorum by themselves: they might know of more.
 func WitnessedHead(ctx context.Context, client *http.Client, policy []byte, vkey string, own []byte) ([]byte, error) {

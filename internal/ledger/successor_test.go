@@ -305,3 +305,97 @@ func fetch(t *testing.T, url string) string {
 	}
 	return string(text)
 }
+
+// A gateway that comes to count after another of its member knows nothing of the uses that were counted there: mandates of before are spent, also after
+// it has started again, and those granted since are counted.
+func TestAGatewayThatComesToCountKnowsNoEarlierUses(t *testing.T) {
+	m := begin(t)
+	l := m.open()
+	ctx := t.Context()
+	ends := m.clock.Now().AddDate(0, 1, 0)
+	ask := func(mandate countersign.MandateID, begins time.Time) error {
+		return l.Reserve(ctx, ledger.Reservation{Exchange: countersign.NewExchangeID(m.clock.Now()), Consumer: consumer, Until: m.clock.Now().Add(time.Hour),
+			Uses: []ledger.Use{{Mandate: mandate, Limit: 1, Begins: begins, Ends: ends}}})
+	}
+	counts := func(yes bool) {
+		t.Helper()
+		if err := l.Counts(ctx, yes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := m.clock.Now()
+	counts(true) // it always did: nothing is lost
+	if err := ask("w-1", start.Add(-time.Hour)); err != nil {
+		t.Fatalf("the only gateway there is: %v", err)
+	}
+	counts(false)
+	if err := ask("w-2", start); !errors.Is(err, countersign.CodeMaintenance) {
+		t.Fatalf("while another counts: %v", err)
+	}
+	m.shut()
+	l = m.open()
+	if err := ask("w-2", start); !errors.Is(err, countersign.CodeMaintenance) {
+		t.Fatalf("while another counts, after a start: %v", err)
+	}
+	m.clock.advance(time.Hour)
+	came := m.clock.Now()
+	counts(true)
+	for range 2 {
+		counts(true) // the same again changes nothing
+		if err := ask("w-2", came.Add(-time.Second)); !errors.Is(err, countersign.CodeMandateSpent) {
+			t.Fatalf("a mandate of which another store may have counted uses: %v", err)
+		}
+		m.shut()
+		l = m.open()
+		m.clock.advance(time.Minute)
+	}
+	if err := ask("w-3", came); err != nil {
+		t.Fatalf("a mandate since then: %v", err)
+	}
+	if err := ask("w-3", came); !errors.Is(err, countersign.CodeMandateSpent) {
+		t.Fatalf("its second use of one: %v", err)
+	}
+}
+
+// What cannot be noted has not happened: a gateway does not come to count while its store is unwell.
+func TestComingToCountIsOnTheDiskFirst(t *testing.T) {
+	m := begin(t)
+	ill := false
+	m.wrap = func(s ledger.Store) ledger.Store {
+		return &broken{s, func() (bool, bool) { return ill, false }}
+	}
+	l := m.open()
+	if err := l.Counts(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	ill = true
+	if err := l.Counts(t.Context(), true); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	ill = false
+	ask := func(begins time.Time) error {
+		return l.Reserve(t.Context(), ledger.Reservation{Exchange: countersign.NewExchangeID(m.clock.Now()), Consumer: consumer, Until: m.clock.Now().Add(time.Hour),
+			Uses: []ledger.Use{{Mandate: "w-1", Limit: 1, Begins: begins, Ends: m.clock.Now().AddDate(0, 1, 0)}}})
+	}
+	if err := ask(m.clock.Now()); !errors.Is(err, countersign.CodeMaintenance) {
+		t.Fatalf("it counts all the same: %v", err)
+	}
+	before := m.clock.Now()
+	m.clock.advance(time.Minute)
+	l.Tick(t.Context()) // it is noted by itself
+	if err := ask(before); !errors.Is(err, countersign.CodeMandateSpent) {
+		t.Fatalf("a mandate of before: %v", err)
+	}
+	if err := ask(m.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	// The other way it acts at once, noted or not.
+	ill = true
+	if err := l.Counts(t.Context(), false); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	ill = false
+	if err := ask(m.clock.Now()); !errors.Is(err, countersign.CodeMaintenance) {
+		t.Fatalf("it counts although another does: %v", err)
+	}
+}

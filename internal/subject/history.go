@@ -103,6 +103,8 @@ type HistoryQuery struct {
 	Outcome  countersign.Outcome      // released or refused; zero is any
 	Most     int                      // uses at most, or a few more that are of the same instant; no bound where zero
 	Search   string                   // in the words of the agency, service, purpose, law and case, in any language
+
+	lost map[string]error // gateways that are asked no more, with what became of them
 }
 
 // Cursor is where a page ended. It is for the same person's next query.
@@ -192,23 +194,6 @@ func (p *Portal) History(ctx context.Context, person *Person, q HistoryQuery) (*
 	return h, nil //nolint:nilerr // a context that ended leaves what was found, with the members that did not answer named in it
 }
 
-// Walk gives a history page by page, newest first, until visit returns false, the end, or an error. All pages belong to one view.
-func (p *Portal) Walk(ctx context.Context, person *Person, q HistoryQuery, visit func(*History) bool) error {
-	if q.Limit == 0 {
-		q.Limit = PageLimit
-	}
-	for {
-		h, err := p.History(ctx, person, q)
-		if err != nil {
-			return err
-		}
-		if !visit(h) || !h.More {
-			return ctx.Err()
-		}
-		q.From = h.Next
-	}
-}
-
 // Find gives one use again, from the instant and the identifier under which it was shown.
 func (p *Portal) Find(ctx context.Context, person *Person, at time.Time, id string) (*Use, *History, error) {
 	h, err := p.History(ctx, person, HistoryQuery{Since: at, Until: at, Limit: PageLimit})
@@ -231,7 +216,7 @@ const maxRounds = 50
 
 // page asks for one page and merges it.
 func (p *Portal) page(ctx context.Context, k *known, person *Person, view *View, q HistoryQuery) *History {
-	sources := sourcesOf(k, q.From)
+	sources := sourcesOf(k, q)
 	begun := p.o.Clock.Now()
 	p.askAll(ctx, sources, person, view, q)
 	m := &merger{known: k, person: person.Subject.Canonical(), now: p.o.Clock.Now()}
@@ -274,7 +259,8 @@ func cut(uses []*Use, most int, horizon countersign.Millis) ([]*Use, countersign
 	return uses, horizon
 }
 
-func sourcesOf(k *known, from Cursor) []*source {
+func sourcesOf(k *known, q HistoryQuery) []*source {
+	from := q.From
 	var out []*source
 	for _, g := range k.gateways {
 		s := &source{gateway: g, key: sourceKey(g.member.ID, g.name)}
@@ -282,8 +268,9 @@ func sourcesOf(k *known, from Cursor) []*source {
 			before, ok := from.Before[s.key]
 			s.before, s.done = before, ok && before == 0
 		}
+		s.state = MemberState{Member: g.member.ID, Gateway: g.name, Origin: g.log.Origin, Problem: q.lost[s.key]}
+		s.done = s.done || s.state.Problem != nil
 		s.want, s.cursor = !s.done, s.before
-		s.state = MemberState{Member: g.member.ID, Gateway: g.name, Origin: g.log.Origin}
 		out = append(out, s)
 	}
 	return out

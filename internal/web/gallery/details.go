@@ -1,6 +1,7 @@
 package gallery
 
 import (
+	"fmt"
 	"time"
 
 	"countersign.dev/countersign"
@@ -140,16 +141,69 @@ func (s speaker) oldDetail() page.EntryDetail {
 }
 
 func (s speaker) year() page.Year {
-	y := page.Year{Year: 2025, Earlier: "y2024", Later: "y2026", Sources: s.sources(false)}
+	y := page.Year{Year: 2025, Earlier: "y2024", Later: "y2026", Sources: s.sources(false), Counts: make([]page.PeriodUse, 12)}
 	for i, n := range []int{4, 7, 3, 12, 9, 2, 0, 5, 18, 11, 6, 8} {
-		y.Months[i].Released = n
+		y.Counts[i].Released = n
+		y.Months[i] = page.Handle(fmt.Sprintf("m%d", i+1))
 	}
-	y.Months[3].Refused, y.Months[8].Refused, y.Months[10].Refused = 1, 4, 1
+	y.Counts[3].Refused, y.Counts[8].Refused, y.Counts[10].Refused = 1, 4, 1
 	y.Agencies = []page.AgencyUse{
-		{Agency: s.in(soc), Months: [12]int{1, 2, 1, 6, 3, 1, 0, 1, 8, 5, 2, 3}}, {Agency: s.in(mun), Months: [12]int{1, 2, 0, 3, 2, 0, 0, 2, 6, 3, 2, 2}},
-		{Agency: s.in(pol), Months: [12]int{0, 1, 0, 2, 2, 0, 0, 0, 3, 1, 1, 1}}, {Agency: s.in(cln), Months: [12]int{2, 2, 2, 2, 2, 1, 0, 2, 5, 2, 2, 2}},
+		{Agency: s.in(soc), Counts: []int{1, 2, 1, 6, 3, 1, 0, 1, 8, 5, 2, 3}}, {Agency: s.in(mun), Counts: []int{1, 2, 0, 3, 2, 0, 0, 2, 6, 3, 2, 2}},
+		{Agency: s.in(pol), Counts: []int{0, 1, 0, 2, 2, 0, 0, 0, 3, 1, 1, 1}}, {Agency: s.in(cln), Counts: []int{2, 2, 2, 2, 2, 1, 0, 2, 5, 2, 2, 2}},
 	}
 	return y
+}
+
+// longYear is a year with more uses than one page counts: the newest months are counted, one of them in part.
+func (s speaker) longYear() page.Year {
+	y := s.year()
+	y.Reached = time.Date(2025, time.October, 9, 7, 30, 0, 0, time.UTC)
+	for i := range y.Counts {
+		switch {
+		case i < 9:
+			y.Counts[i] = page.PeriodUse{State: page.CountedNot}
+		case i == 9:
+			y.Counts[i] = page.PeriodUse{Released: 1288, Refused: 9, State: page.CountedPart}
+		default:
+			y.Counts[i].Released *= 271
+		}
+		for _, a := range y.Agencies {
+			if i < 9 {
+				a.Counts[i] = 0
+			} else {
+				a.Counts[i] *= 263
+			}
+		}
+	}
+	return y
+}
+
+// month is one month by its days.
+func (s speaker) month() page.Year {
+	m := page.Year{Year: 2025, Month: time.September, Earlier: "m8", Later: "m10", Whole: "y2025", Sources: s.sources(false), Counts: make([]page.PeriodUse, 30)}
+	for i, n := range []int{0, 1, 0, 3, 0, 0, 0, 2, 1, 0, 4, 1, 0, 0, 2, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1} {
+		m.Counts[i].Released = n
+	}
+	m.Counts[10].Refused, m.Counts[14].Refused = 3, 1
+	m.Agencies = []page.AgencyUse{{Agency: s.in(soc), Counts: []int{8}}, {Agency: s.in(mun), Counts: []int{6}}, {Agency: s.in(pol), Counts: []int{3}}, {Agency: s.in(cln), Counts: []int{5}}}
+	return m
+}
+
+// longMonth is the second page of a month with more uses than two pages count.
+func (s speaker) longMonth() page.Year {
+	m := s.month()
+	m.Begun, m.Reached, m.Rest = time.Date(2025, time.September, 23, 6, 10, 0, 0, time.UTC), time.Date(2025, time.September, 8, 13, 5, 0, 0, time.UTC), "rest"
+	for i := range m.Counts {
+		switch {
+		case i < 7 || i > 22:
+			m.Counts[i] = page.PeriodUse{State: page.CountedNot}
+		case i == 7 || i == 22:
+			m.Counts[i] = page.PeriodUse{Released: 120, State: page.CountedPart}
+		default:
+			m.Counts[i].Released = 300 + 7*i
+		}
+	}
+	return m
 }
 
 func (s speaker) catalogue() page.Catalogue {

@@ -116,7 +116,10 @@ func entries() []Page {
 func overviews() []Page {
 	return []Page{
 		show("year", "a year with refusals", page.YearPage, speaker.year).with(in(page.SectionYear)),
-		show("year-empty", "a year without uses", page.YearPage, given(page.Year{Year: 2024, Later: "y2025"})).with(in(page.SectionYear)),
+		show("year-empty", "a year without uses", page.YearPage, given(page.Year{Year: 2024, Later: "y2025", Counts: make([]page.PeriodUse, 12)})).with(in(page.SectionYear)),
+		show("year-long", "a year with more uses than one page counts", page.YearPage, speaker.longYear).with(in(page.SectionYear)),
+		show("month", "a month by its days", page.YearPage, speaker.month).with(in(page.SectionYear)),
+		show("month-long", "a month with more uses than one page counts, its second page", page.YearPage, speaker.longMonth).with(in(page.SectionYear)),
 		show("held", "the catalogue, with members missing", page.CataloguePage, speaker.catalogue).with(in(page.SectionCatalogue)),
 		show("own-data", "one's own data", page.OwnDataPage, speaker.ownData).with(in(page.SectionCatalogue)),
 		show("own-data-failed", "a register that does not answer", page.OwnDataPage, func(s speaker) page.OwnData {
@@ -203,11 +206,19 @@ func rest() []Page {
 		show("stop", "the page behind the address in a notice", page.NoticeStopPage, given(page.NoticeStop{Handle: "token"})).with(nobody),
 		show("stop-done", "notices were stopped", page.NoticeStopPage, given(page.NoticeStop{Done: true})).with(nobody),
 		show("export", "taking the list away", page.ExportPage, func(s speaker) page.Export {
-			return page.Export{Count: 143, Proofs: 143, From: at(365, 9, 0), Until: now, Narrow: true, Sources: s.sources(false)}
+			return page.Export{Count: 143, Print: 1000, Proofs: 5000, From: at(365, 9, 0), Until: now, Narrow: true, Sources: s.sources(false)}
+		}),
+		show("export-long", "taking a very long list away", page.ExportPage, func(s speaker) page.Export {
+			return page.Export{Count: 1000, More: true, Print: 1000, Proofs: 5000, From: at(365, 9, 0), Until: now, Sources: s.sources(false)}
 		}),
 		show("print", "every entry, for paper", page.PrintPage, func(s speaker) page.Timeline {
 			v := s.timeline()
 			v.Older, v.Until = "", v.Total
+			return v
+		}),
+		show("print-long", "the newest entries of a very long list, for paper", page.PrintPage, func(s speaker) page.Timeline {
+			v := s.timeline()
+			v.Older, v.Total, v.Until, v.Cut = "", 1000, 1000, true
 			return v
 		}),
 		show("help", "what this is, and cannot show", page.HelpPage, func(s speaker) page.Help {

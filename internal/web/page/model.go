@@ -225,6 +225,7 @@ type Timeline struct {
 	Refused int // of Total
 	Older   Handle
 	Newer   Handle
+	Cut     bool // on paper: there are older ones for which there is no room
 	// DelayCap is the federation's absolute cap on a court's delay: what the sentence about secrecy promises.
 	DelayCap time.Duration
 	Kept     time.Duration // how long records are kept

@@ -54,32 +54,49 @@ type SideProof struct {
 	Receipt   Handle
 }
 
-// Year is the year at a glance.
+// Year is a year at a glance, or one of its months.
 type Year struct {
 	Year     int
-	Earlier  Handle // the year before, when there is one; likewise Later
+	Month    time.Month // zero is the whole year
+	Earlier  Handle     // the year or month before, when there is one; likewise Later
 	Later    Handle
-	Months   [12]MonthUse
+	Whole    Handle      // of a month: its year
+	Months   [12]Handle  // of a year: its months
+	Counts   []PeriodUse // by month, or by day of the month
 	Agencies []AgencyUse // sorted by the page: most uses first
 	Sources  []Source
+	Begun    time.Time // what is younger is counted on an earlier page; zero where this page begins with the newest
+	Reached  time.Time // what is older, or of the same instant, is not counted here; zero where everything is
+	Rest     Handle    // of a month: counts on from Reached
 }
 
-// MonthUse is how often a month saw a person's data used.
-type MonthUse struct {
+// PeriodUse is how often a month or a day saw a person's data used.
+type PeriodUse struct {
 	Released int // answers that left
 	Refused  int // refused or failed attempts
+	State    CountState
 }
 
-// AgencyUse is how often an agency asked in each month.
+// CountState says whether a page has counted the whole of a month or day.
+type CountState uint8
+
+// The zero value is counted.
+const (
+	Counted CountState = iota
+	CountedPart
+	CountedNot
+)
+
+// AgencyUse is how often an agency asked in each month or day.
 type AgencyUse struct {
 	Agency string
-	Months [12]int
+	Counts []int
 }
 
-// Total adds the months.
+// Total adds them up.
 func (a AgencyUse) Total() int {
 	n := 0
-	for _, m := range a.Months {
+	for _, m := range a.Counts {
 		n += m
 	}
 	return n

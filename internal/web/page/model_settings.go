@@ -124,8 +124,10 @@ const (
 // Export is where the person takes the timeline away.
 type Export struct {
 	Count   int
-	Proofs  int
-	From    time.Time
+	More    bool      // there are more than Count, not counted
+	Print   int       // how many entries are printed at most
+	Proofs  int       // of how many entries there are proofs in one file at most
+	From    time.Time // of the oldest that was counted
 	Until   time.Time
 	Narrow  bool // a filter is active
 	Sources []Source

@@ -54,9 +54,8 @@ func (p Proof) class() string {
 	return "cs-proof--wait"
 }
 
-// bar is one month of the year's chart, in the units of its view box.
+// bar is one month or day of a chart, in the units of its view box.
 type bar struct {
-	Month            time.Month
 	X, Width         int
 	ReleasedY        int
 	ReleasedHeight   int
@@ -65,7 +64,7 @@ type bar struct {
 	Released, Merely int
 }
 
-// chart is the geometry of a year.
+// chart is the geometry of a year or a month.
 type chart struct {
 	Width, Height int
 	Base          int // y of the zero line
@@ -76,12 +75,12 @@ type chart struct {
 
 type gridLine struct{ Y, Value int }
 
-// draw lays a year out. Every number is whole, so that the picture is sharp and the same everywhere.
+// draw lays a year or a month out. Every number is whole, so that the picture is sharp and the same everywhere.
 func draw(y Year, width, height int) chart {
 	const left, top, foot = 36, 16, 26
 	c := chart{Width: width, Height: height, Base: height - foot, Left: left}
 	most := 0
-	for _, m := range y.Months {
+	for _, m := range y.Counts {
 		most = max(most, m.Released+m.Refused)
 	}
 	step := gridStep(most)
@@ -90,9 +89,9 @@ func draw(y Year, width, height int) chart {
 	for v := 0; v <= ceiling; v += step {
 		c.Lines = append(c.Lines, gridLine{c.Base - tall*v/ceiling, v})
 	}
-	slot := (width - left) / 12
-	for i, m := range y.Months {
-		b := bar{Month: time.Month(i + 1), X: left + i*slot + slot/6, Width: slot * 2 / 3, Released: m.Released, Merely: m.Refused}
+	slot := (width - left) / max(len(y.Counts), 1)
+	for i, m := range y.Counts {
+		b := bar{X: left + i*slot + slot/6, Width: slot * 2 / 3, Released: m.Released, Merely: m.Refused}
 		b.ReleasedHeight = tall * m.Released / ceiling
 		b.RefusedHeight = tall * m.Refused / ceiling
 		if m.Refused > 0 {
@@ -116,9 +115,9 @@ func gridStep(most int) int {
 	}
 }
 
-// uses adds a year up.
+// uses adds up what is counted.
 func (y Year) uses() (released, refused int) {
-	for _, m := range y.Months {
+	for _, m := range y.Counts {
 		released += m.Released
 		refused += m.Refused
 	}
@@ -238,17 +237,61 @@ func (p Problem) key() string {
 	return string(ProblemInternal)
 }
 
-// yearSummary is the year in a sentence or two: what the chart says.
+// yearSummary is a year or a month in a sentence or two: what the chart says.
 func (f Frame) yearSummary(y Year) string {
 	released, refused := y.uses()
-	if released+refused == 0 {
+	kind := "year."
+	switch {
+	case !y.Reached.IsZero() || !y.Begun.IsZero():
+		kind = "year.part."
+	case released+refused == 0 && y.Month > 0:
+		return f.T("year.month.none")
+	case released+refused == 0:
 		return f.T("year.none")
+	case y.Month > 0:
+		kind = "year.month."
 	}
-	text := f.N("year.summary", released)
+	text := f.N(kind+"summary", released)
 	if refused > 0 {
 		text += " " + f.N("year.summary.refused", refused)
 	}
 	return text
+}
+
+// yearTitle names a year or a month.
+func (f Frame) yearTitle(y Year) string {
+	if y.Month > 0 {
+		return f.T("year.month.title", "Month", f.Locale.Month(y.Month), "Year", y.Year)
+	}
+	return f.T("year.title", "Year", y.Year)
+}
+
+// otherKey is the message that names the way to the years or months beside this one.
+func (y Year) otherKey() string {
+	if y.Month > 0 {
+		return "year.month.other"
+	}
+	return "year.other"
+}
+
+// neighbour names the year or month that lies by steps away.
+func (f Frame) neighbour(y Year, by int) string {
+	if y.Month == 0 {
+		return strconv.Itoa(y.Year + by)
+	}
+	at := time.Date(y.Year, y.Month+time.Month(by), 1, 0, 0, 0, 0, time.UTC)
+	return f.Locale.Month(at.Month()) + " " + strconv.Itoa(at.Year())
+}
+
+// axis is what stands under a bar; empty where there is no room.
+func (f Frame) axis(y Year, i int, long bool) string {
+	switch {
+	case y.Month == 0 && (long || i%3 == 0):
+		return f.Locale.MonthShort(time.Month(i + 1))
+	case y.Month > 0 && (long && i%2 == 0 || i%5 == 0):
+		return strconv.Itoa(i + 1)
+	}
+	return ""
 }
 
 // path is where the form of a new case is sent.

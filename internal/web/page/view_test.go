@@ -59,9 +59,9 @@ func TestWhatIsWrittenIsEscaped(t *testing.T) {
 }
 
 func TestChart(t *testing.T) {
-	var y Year
-	y.Months[0] = MonthUse{Released: 1000, Refused: 1}
-	y.Months[1] = MonthUse{Released: 500}
+	y := Year{Counts: make([]PeriodUse, 12)}
+	y.Counts[0] = PeriodUse{Released: 1000, Refused: 1}
+	y.Counts[1] = PeriodUse{Released: 500}
 	c := draw(y, 860, 280)
 	if c.Bars[0].RefusedHeight < 4 {
 		t.Errorf("one refusal among a thousand uses is %d high: it cannot be seen", c.Bars[0].RefusedHeight)
@@ -87,7 +87,7 @@ func TestURL(t *testing.T) {
 }
 
 func TestRanked(t *testing.T) {
-	got := frame(t).ranked([]AgencyUse{{Agency: "B", Months: [12]int{1}}, {Agency: "C", Months: [12]int{3}}, {Agency: "A", Months: [12]int{1}}})
+	got := frame(t).ranked([]AgencyUse{{Agency: "B", Counts: []int{1}}, {Agency: "C", Counts: []int{3}}, {Agency: "A", Counts: []int{1}}})
 	if names := []string{got[0].Agency, got[1].Agency, got[2].Agency}; !slices.Equal(names, []string{"C", "A", "B"}) {
 		t.Errorf("got %q", names)
 	}

@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +58,54 @@ type site struct {
 	log    *ledger.Log
 	url    string
 	lines  *lines
+	lined  atomic.Int64 // lines of the answers that the portal has written
+
+	mu    sync.Mutex
+	asked func() // before each of people's questions that the gateway answers
+	fails error  // of the directory
 }
+
+// before has something done before each question that the gateway answers.
+func (s *site) before(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = do
+}
+
+func (s *site) question() {
+	s.mu.Lock()
+	do := s.asked
+	s.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
+// fail has the portal's directory fail with an error, or work again with nil.
+func (s *site) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails = err
+}
+
+func (s *site) failing() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fails
+}
+
+// lining counts the lines that the portal writes.
+type lining struct {
+	http.ResponseWriter
+	lined *atomic.Int64
+}
+
+func (l *lining) Write(p []byte) (int, error) {
+	l.lined.Add(int64(bytes.Count(p, []byte("\n"))))
+	return l.ResponseWriter.Write(p)
+}
+
+func (l *lining) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
 // lines keeps what the portal logs.
 type lines struct {
@@ -125,9 +174,14 @@ func newSite(t *testing.T, change ...func(*portal.Options)) *site {
 		Subject: countersign.Selector{From: countersign.SubjectInRequest, Scheme: "pin"}, Fields: []countersign.Field{{Path: "/address", Category: "residence"}},
 	}}
 	directory := func() (*countersign.Directory, error) { return doc, nil }
+	own := func() (*countersign.Directory, error) { return doc, s.failing() } // the portal's
 	verifier := identity.NewVerifier(func() ([]countersign.Issuer, error) { return doc.Issuers, nil }, nil, s.clock)
 	desk := subject.NewDesk(subject.DeskOptions{Member: por, Gateway: "gw1", Directory: directory, Log: s.log, Verifier: verifier, Signer: signer, Clock: s.clock, Logger: logger})
-	peer := &http.Server{Handler: desk, ReadHeaderTimeout: time.Minute}
+	front := func(w http.ResponseWriter, r *http.Request) {
+		s.question()
+		desk.ServeHTTP(w, r)
+	}
+	peer := &http.Server{Handler: http.HandlerFunc(front), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), ReadHeaderTimeout: time.Minute}
 	go func() {
 		_ = peer.Serve(tls.NewListener(socket, keys.PinnedServer(cert, func(keys.SPKIDigest) error { return nil })))
 	}()
@@ -135,8 +189,8 @@ func newSite(t *testing.T, change ...func(*portal.Options)) *site {
 	pages := httptest.NewUnstartedServer(nil)
 	s.url = "http://" + pages.Listener.Addr().String()
 	options := portal.Options{
-		Member: por, URL: s.url, Directory: directory, Clients: []portal.Client{{Issuer: s.issuer.URL, ID: "portal", Name: countersign.Text{"en": "Test login"}}},
-		Subject: subject.NewPortal(subject.PortalOptions{Member: por, Cert: cert, Directory: directory, Log: s.log, Verifier: verifier, Clock: s.clock, Logger: logger}),
+		Member: por, URL: s.url, Directory: own, Clients: []portal.Client{{Issuer: s.issuer.URL, ID: "portal", Name: countersign.Text{"en": "Test login"}}},
+		Subject: subject.NewPortal(subject.PortalOptions{Member: por, Cert: cert, Directory: own, Log: s.log, Verifier: verifier, Clock: s.clock, Logger: logger}),
 		Gateway: "gw1", Cases: must(subject.OpenCases(t.Context(), s.log, s.clock, logger))(t),
 		Locales: must(web.LoadLocales())(t), Assets: must(web.LoadAssets())(t), Clock: s.clock, Logger: logger,
 		Policy: func() ([]byte, error) { return []byte("log " + s.log.VerifierKey() + "\n"), nil },
@@ -144,7 +198,9 @@ func newSite(t *testing.T, change ...func(*portal.Options)) *site {
 	for _, c := range change {
 		c(&options)
 	}
-	pages.Config.Handler = must(portal.New(options))(t)
+	server := must(portal.New(options))(t)
+	pages.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { server.ServeHTTP(&lining{w, &s.lined}, r) })
+	pages.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	pages.Start()
 	t.Cleanup(pages.Close)
 	return s

@@ -457,6 +457,14 @@ func TestKeyID(t *testing.T) {
 	}
 }
 
+func TestLongestPathFitsItsRoom(t *testing.T) {
+	for i := range MaxTreeSize {
+		if n := pathLength(i, MaxTreeSize); n > maxTreePath {
+			t.Fatalf("the path of message %d has %d hashes: %d fit", i, n, maxTreePath)
+		}
+	}
+}
+
 func BenchmarkTree(b *testing.B) {
 	for _, alg := range []SignatureAlgorithm{AlgorithmEd25519, AlgorithmP256} {
 		signer := newTestSigner(b, alg)

@@ -222,9 +222,11 @@ func (w *wireStatement) form(f *cborForm) {
 }
 
 // Encode writes the statement in deterministic CBOR: an array of 23 elements in the order of docs/spec/protocol.md.
-func (s *Statement) Encode() []byte {
+func (s *Statement) Encode() []byte { return s.encode(s.Consumer.String(), s.Service.String()) }
+
+func (s *Statement) encode(consumer, service string) []byte {
 	return encodeCBOR(&wireStatement{
-		Version: statementVersion, Exchange: s.Exchange[:], Consumer: s.Consumer.String(), Service: s.Service.String(),
+		Version: statementVersion, Exchange: s.Exchange[:], Consumer: consumer, Service: service,
 		OnBehalfOf: texts(s.OnBehalfOf), Subject: s.Subject, Purpose: string(s.Purpose), Basis: string(s.Basis), Case: string(s.Case),
 		MandateKind: uint8(s.Mandate.Kind), MandateID: string(s.Mandate.ID), MandateDigest: s.Mandate.Digest[:],
 		OfficialPseudonym: s.Official.Pseudonym, OfficialRole: s.Official.Role, OfficialAssurance: uint8(s.Official.Assurance),
@@ -358,6 +360,14 @@ func (k KeyedSalt) Blind(label string, digest []byte) SaltedDigest {
 	k.begin(label)
 	k.mac.Write(append(k.room, digest...))
 	return SaltedDigest(k.mac.Sum(k.room))
+}
+
+// Commits encodes a statement and makes the leaf that commits a side to it; see [ExchangeLeaf].
+func (k KeyedSalt) Commits(s *Statement, side Side, outcome Outcome) (text []byte, leaf *Leaf) {
+	leaf = ExchangeLeaf(s, side, outcome, Commitment{})
+	text = s.encode(leaf.Consumer, leaf.Service)
+	leaf.Commitment = k.Commit(text)
+	return text, leaf
 }
 
 func (k KeyedSalt) begin(label string) {

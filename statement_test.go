@@ -300,3 +300,53 @@ func TestWords(t *testing.T) {
 		t.Errorf("unknown values have the words %q", s)
 	}
 }
+
+// One keyed salt gives in turn what the salt gives each time anew, whatever the lengths: it uses its room again.
+func TestKeyedSaltInTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var salt Salt
+		copy(salt[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "salt"))
+		keyed := salt.Keyed()
+		for range rapid.IntRange(1, 5).Draw(t, "turns") {
+			text := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "text")
+			label := rapid.StringN(0, 200, 200).Draw(t, "label")
+			if got := keyed.Blind(label, text); got != salt.Blind(label, text) {
+				t.Fatalf("Blind(%q, %x) = %x", label, text, got)
+			}
+			if got := keyed.Commit(text); got != salt.Commit(text) {
+				t.Fatalf("Commit(%x) = %x", text, got)
+			}
+		}
+	})
+}
+
+func TestCommitsMakesTheLeafThatIsOwed(t *testing.T) {
+	st := benchStatement()
+	var salt Salt
+	text, leaf := salt.Keyed().Commits(st, SideProvider, OutcomeReleased)
+	if owed := ExchangeLeaf(st, SideProvider, OutcomeReleased, salt.Commit(st.Encode())); *leaf != *owed || string(text) != string(st.Encode()) {
+		t.Errorf("%+v, want %+v", leaf, owed)
+	}
+}
+
+func benchStatement() *Statement {
+	party := SubsystemID{MemberID{"DEMO", "GOV", "POP"}, "registry"}
+	return &Statement{
+		Exchange: NewExchangeID(Millis(1_800_000_000_000).Time()), Consumer: SubsystemID{MemberID{"DEMO", "GOV", "MUN"}, "desk"}, Service: ServiceID{party, "person"},
+		Subject: "pin:4B7QX2Z", Purpose: "property-tax", Basis: "tax-code-202", Official: Official{"P3X5", "clerk", AssuranceVerified},
+		Fields: []FieldPath{"/address", "/name"}, Outcome: OutcomeReleased, Asked: 1_800_000_000_000, Answered: 1_800_000_000_010, Directory: 7,
+	}
+}
+
+// BenchmarkCommit is what each side computes for the record of an exchange.
+func BenchmarkCommit(b *testing.B) {
+	st := benchStatement()
+	digest := make([]byte, 32)
+	b.ReportAllocs()
+	for b.Loop() {
+		keyed := Salt{1}.Keyed()
+		st.Request, st.Answer = keyed.Blind("request", digest), keyed.Blind("answer", digest)
+		_, leaf := keyed.Commits(st, SideProvider, OutcomeReleased)
+		leaf.Encode()
+	}
+}

@@ -165,8 +165,7 @@ func (c *Consumer) checkReceipt(gw *federation.Gateway, a *received, st *counter
 	if promise.Origin != gw.LogKey.Origin {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is of another log than the provider's")
 	}
-	a.text = st.Encode()
-	a.leaf = countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, salt.Commit(a.text))
+	a.text, a.leaf = salt.Commits(st, countersign.SideProvider, st.Outcome)
 	a.leaf.Kind = kind
 	if promise.Leaf != countersign.LeafHash(a.leaf.Encode()) {
 		return countersign.Refuse(countersign.CodeNoReceipt, "the receipt is for another record than this answer's")
@@ -202,16 +201,12 @@ func (a *received) closing(outcome countersign.Outcome, why error) closing {
 
 // close makes the consumer's record of the exchange durable and closes its intent, in one transaction.
 func (c *Consumer) close(ctx context.Context, id countersign.ExchangeID, end closing) (*ledger.Placed, error) {
-	var leaf countersign.Leaf
-	text := end.text
-	if text != nil {
-		leaf = *end.leaf
-		leaf.Side, leaf.Outcome = countersign.SideConsumer, end.outcome
-	} else {
-		text = end.statement.Encode()
-		leaf = *countersign.ExchangeLeaf(end.statement, countersign.SideConsumer, end.outcome, end.salt.Commit(text))
+	text, leaf := end.text, end.leaf
+	if text == nil {
+		text, leaf = end.salt.Keyed().Commits(end.statement, countersign.SideConsumer, end.outcome)
 	}
-	leaf.Kind = end.kind
+	own := *leaf
+	own.Kind, own.Side, own.Outcome = end.kind, countersign.SideConsumer, end.outcome
 	record := &ledger.Record{
 		Statement: text, Salt: end.salt, Half: end.half, PeerPromise: end.promise, PeerSignature: end.signature,
 	}
@@ -219,7 +214,7 @@ func (c *Consumer) close(ctx context.Context, id countersign.ExchangeID, end clo
 		record.Reasons = []countersign.Code{countersign.CodeOf(end.why)}
 	}
 	placed, err := c.Log.Append(ctx, ledger.Entry{
-		Leaf: &leaf, Exchange: id, Tag: c.tag(end.statement.Subject), Record: record,
+		Leaf: &own, Exchange: id, Tag: c.tag(end.statement.Subject), Record: record,
 		CloseIntent: !end.keepOpen, Unpromised: end.outcome == countersign.OutcomeReceived, Expires: end.statement.Answered.Time().Add(recordLife),
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 			return nil, err
 		}
 	}
-	req.Header = make(http.Header, 12)
+	req.Header = make(http.Header, 8)
 	xroad.CopyRequestHeaders(req.Header, q.header, q.service.personal)
 	req.Header[xroad.HeaderRequestID] = []string{q.name}
 	return reg.Ask(ctx, req)

@@ -72,8 +72,7 @@ func (p *Provider) answering(rules *rulebook, q *question, d mandate.Decision, o
 func (g *Gateway) entry(q *question, a *answering, salt countersign.Salt, digest []byte, d mandate.Decision, kind countersign.LeafKind) ledger.Entry {
 	keyed := salt.Keyed()
 	st := q.statement(a, keyed, digest)
-	text := st.Encode()
-	leaf := countersign.ExchangeLeaf(st, countersign.SideProvider, st.Outcome, keyed.Commit(text))
+	text, leaf := keyed.Commits(st, countersign.SideProvider, st.Outcome)
 	leaf.Kind = kind
 	return ledger.Entry{
 		Leaf: leaf, Exchange: q.id, Tag: g.tag(st.Subject),

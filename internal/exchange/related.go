@@ -28,9 +28,11 @@ type relativesOf struct {
 	fields  []countersign.FieldPath
 }
 
+var noRelatives = &relativesOf{}
+
 func (r *relatives) get(s *countersign.Service, allowed []countersign.FieldPath) (*relativesOf, error) {
 	if !slices.ContainsFunc(s.Fields, func(f countersign.Field) bool { return f.Related != "" }) {
-		return &relativesOf{}, nil
+		return noRelatives, nil
 	}
 	key := s.ID.String() + "\n" + joinFields(allowed)
 	if found, ok := r.by.Load(key); ok {

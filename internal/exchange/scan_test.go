@@ -43,6 +43,10 @@ func TestQuickReadersAgree(t *testing.T) {
 		if err != nil || string(p) != string(p2) || string(s) != string(s2) {
 			t.Fatalf("%q: quick %x %x, slow %x %x, %v", text, p, s, p2, s2, err)
 		}
+		// The consumer's gateway hands the header on as it came.
+		if again := promiseHeader(p, s); again != string(text) {
+			t.Fatalf("%q is read by the quick reader, but written as %q", text, again)
+		}
 	})
 }
 

@@ -72,7 +72,7 @@ func ParseContentDigest(value string) (ContentDigest, error) {
 	if !ok || !ended || size == 0 || len(encoded) != base64.StdEncoding.EncodedLen(size) {
 		return ContentDigest{}, refuse("header Content-Digest: one member is due, sha-256=:BASE64: or sha-512=:BASE64:")
 	}
-	sum, err := decodeBase64(encoded, "header Content-Digest")
+	sum, err := appendBase64(nil, encoded, "header Content-Digest")
 	if err != nil {
 		return ContentDigest{}, err
 	}

@@ -53,7 +53,7 @@ func FuzzSignature(f *testing.F) {
 	f.Add("countersign=:AAA=:")
 	f.Add("countersign=::")
 	f.Fuzz(func(t *testing.T, text string) {
-		sig, err := p.parseSignature(text)
+		sig, err := p.appendSignature(nil, text)
 		if err != nil {
 			if countersign.CodeOf(err) != countersign.CodeSignature {
 				t.Fatal(err)

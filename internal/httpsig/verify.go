@@ -67,10 +67,12 @@ func (p *Profile) Verify(m Message, now time.Time, keys Keys, roots *countersign
 			return Verified{}, err
 		}
 	}
-	sig, err := p.parseSignature(text)
+	both, err := p.appendSignature(base, text)
 	if err != nil {
 		return Verified{}, err
 	}
+	*buffer = both
+	base, sig := both[:len(base)], both[len(base):]
 	pub, err := keys(params.KeyID)
 	if err != nil {
 		return Verified{}, err
@@ -202,19 +204,19 @@ func (p *Params) checkTime(now time.Time) error {
 // maxSignature is the longest wire form: a tree of 1024 has paths of ten hashes.
 const maxSignature = 1024
 
-// parseSignature reads label=:BASE64: in the spelling of RFC 9651.
-func (p *Profile) parseSignature(text string) ([]byte, error) {
+// appendSignature reads label=:BASE64: in the spelling of RFC 9651, and writes the bytes behind those of b.
+func (p *Profile) appendSignature(b []byte, text string) ([]byte, error) {
 	rest, ok := strings.CutPrefix(text, p.label+"=:")
 	encoded, ended := strings.CutSuffix(rest, ":")
 	if !ok || !ended || len(encoded) > base64.StdEncoding.EncodedLen(maxSignature) {
 		return nil, refuse("header Signature: %s=:BASE64: is due, and no other signature", p.label)
 	}
-	return decodeBase64(encoded, "header Signature")
+	return appendBase64(b, encoded, "header Signature")
 }
 
-// decodeBase64 reads padded base64 in its one spelling. The library passes over line ends, which no header holds.
-func decodeBase64(text, what string) ([]byte, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+// appendBase64 reads padded base64 in its one spelling. The library passes over line ends, which no header holds.
+func appendBase64(b []byte, text, what string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().AppendDecode(b, []byte(text))
 	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return nil, countersign.RefuseBecause(countersign.CodeSignature, err, "%s: padded base64 is due", what)
 	}

@@ -2,6 +2,7 @@ package mandate
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -208,28 +209,32 @@ func (a applicable) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	}
 }
 
+// concerns compares what the scope asks of the principal, which is cheap, before Cedar is asked, which compares it again.
+func (r *rule) concerns(client, member string) bool {
+	switch r.principal.Type {
+	case typeMember:
+		return string(r.principal.ID) == member
+	case typeSubsystem:
+		return string(r.principal.ID) == client
+	}
+	return true
+}
+
 // forbid evaluates the rules of a service against a question that the matrix would answer, and adds a reason for each that forbids.
 //
 // A rule whose evaluation fails forbids too: what cannot be judged is refused.
 func (p *Policy) forbid(q *Question, v *service, d *Decision) {
-	var rules applicable
 	client, member := p.textOf(q.Consumer)
-	for _, some := range [][]*rule{v.rules[""], v.rules[q.Purpose]} {
-		for _, r := range some {
-			// What the scope asks of the principal is compared first, because that is cheap; Cedar compares it again.
-			if r.principal.Type == typeMember && r.principal.ID != types.String(member) || r.principal.Type == typeSubsystem && r.principal.ID != types.String(client) {
-				continue
-			}
-			rules = append(rules, r)
-		}
-	}
-	if len(rules) == 0 {
+	concerns := func(r *rule) bool { return r.concerns(client, member) }
+	always, ofPurpose := v.rules[""], v.rules[q.Purpose]
+	if !slices.ContainsFunc(always, concerns) && !slices.ContainsFunc(ofPurpose, concerns) {
 		return
 	}
 	as := circumstancesOf(q, d)
 	ruled, ok := p.rulings.get(as)
 	if !ok {
-		_, diag := cedar.Authorize(rules, p.entities, as.request(d.Categories))
+		rules := slices.DeleteFunc(slices.Concat(always, ofPurpose), func(r *rule) bool { return !concerns(r) })
+		_, diag := cedar.Authorize(applicable(rules), p.entities, as.request(d.Categories))
 		ruled = rulingOf(diag)
 		p.rulings.put(as, ruled)
 	}

@@ -59,8 +59,8 @@ const maxHeaderValue = 256
 // was withheld), Last-Modified (tells of changes in fields that were withheld), Set-Cookie, Link, Warning, Content-Disposition (a file
 // name), WWW-Authenticate (the register's own protection). Content-Length is the sender's to compute.
 func PersonalHeader(status int, h http.Header) http.Header {
-	out := make(http.Header, 4)
-	out["Cache-Control"] = []string{"no-store"}
+	out := make(http.Header, 12) // the gateway adds its own
+	out["Cache-Control"] = noStore
 	for _, name := range []string{"Content-Type", "Content-Language", "Allow", "Retry-After", "Accept-Patch"} {
 		if v := h[name]; len(v) == 1 && isPlainValue(v[0]) {
 			out[name] = v[:1:1]
@@ -74,6 +74,9 @@ func PersonalHeader(status int, h http.Header) http.Header {
 	}
 	return out
 }
+
+// noStore is a header's value that nobody changes.
+var noStore = []string{"no-store"}
 
 func mayLocate(status int) bool {
 	return status == http.StatusCreated || status == http.StatusAccepted || status >= 300 && status < 400

@@ -216,6 +216,9 @@ type emptyBody struct{}
 // Read implements io.Reader.
 func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
 
+// WriteTo implements io.WriterTo, so that net/http takes no buffer to copy nothing.
+func (emptyBody) WriteTo(io.Writer) (int64, error) { return 0, nil }
+
 // Close implements io.Closer.
 func (emptyBody) Close() error { return nil }
 

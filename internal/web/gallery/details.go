@@ -203,6 +203,9 @@ func (s speaker) longMonth() page.Year {
 			m.Counts[i].Released = 300 + 7*i
 		}
 	}
+	for _, a := range m.Agencies {
+		a.Counts[0] *= 266
+	}
 	return m
 }
 

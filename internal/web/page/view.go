@@ -77,14 +77,15 @@ type gridLine struct{ Y, Value int }
 
 // draw lays a year or a month out. Every number is whole, so that the picture is sharp and the same everywhere.
 func draw(y Year, width, height int) chart {
-	const left, top, foot = 36, 16, 26
-	c := chart{Width: width, Height: height, Base: height - foot, Left: left}
+	const top, foot, digit = 16, 26, 9
 	most := 0
 	for _, m := range y.Counts {
 		most = max(most, m.Released+m.Refused)
 	}
 	step := gridStep(most)
 	ceiling := max((most+step-1)/step, 1) * step
+	left := max(36, 18+digit*len(strconv.Itoa(ceiling))) // room for the numbers of the lines
+	c := chart{Width: width, Height: height, Base: height - foot, Left: left}
 	tall := c.Base - top
 	for v := 0; v <= ceiling; v += step {
 		c.Lines = append(c.Lines, gridLine{c.Base - tall*v/ceiling, v})
@@ -288,7 +289,7 @@ func (f Frame) axis(y Year, i int, long bool) string {
 	switch {
 	case y.Month == 0 && (long || i%3 == 0):
 		return f.Locale.MonthShort(time.Month(i + 1))
-	case y.Month > 0 && (long && i%2 == 0 || i%5 == 0):
+	case y.Month > 0 && (long && i%2 == 0 || !long && i%5 == 0):
 		return strconv.Itoa(i + 1)
 	}
 	return ""

@@ -43,7 +43,7 @@ func leaves(t *testing.T, s *SQLite, n int) {
 	}
 	b := &ledger.Batch{Now: dawn}
 	for i := range n {
-		b.Entries = append(b.Entries, &ledger.EntryRow{Index: size + uint64(i), Leaf: []byte("leaf"), At: countersign.MillisOf(dawn)}) //nolint:gosec // a test's own small numbers
+		b.Entries = append(b.Entries, &ledger.EntryRow{Index: size + uint64(i), Leaf: []byte("leaf"), At: countersign.MillisOf(dawn)})
 	}
 	if err := s.Commit(t.Context(), b); err != nil {
 		t.Fatal(err)
@@ -213,30 +213,8 @@ func TestAClosedStoreDoesNotSync(t *testing.T) {
 	}
 }
 
-// abandoned names the store in which a child of this test leaves commits that it has not waited for.
+// abandoned names the store in which a child of this test leaves a commit that it has not waited for: see abandon.
 const abandoned = "COUNTERSIGN_TEST_ABANDONED_STORE"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(abandoned); path != "" {
-		abandon(path)
-	}
-	os.Exit(m.Run())
-}
-
-// abandon commits, says so, and waits to be killed.
-func abandon(path string) {
-	ctx := context.Background()
-	s, err := OpenSQLite(ctx, path, Options{Create: true})
-	if err == nil {
-		err = s.Commit(ctx, &ledger.Batch{Now: dawn, Entries: []*ledger.EntryRow{{Leaf: []byte("leaf"), At: countersign.MillisOf(dawn)}}})
-	}
-	if err != nil {
-		_, _ = os.Stderr.WriteString(err.Error())
-		os.Exit(1)
-	}
-	_, _ = os.Stdout.WriteString("committed")
-	select {}
-}
 
 // What a process that was killed between its transaction and the disk has left is there for the next one, whose first Sync waits for it.
 func TestTheNextProcessWaitsForWhatAKilledOneLeft(t *testing.T) {

@@ -68,7 +68,7 @@ func (p *Provider) askRegister(ctx context.Context, rules *rulebook, reg registe
 	}
 	req.Header = make(http.Header, 8)
 	xroad.CopyRequestHeaders(req.Header, q.header, q.service.personal)
-	req.Header[xroad.HeaderRequestID] = []string{q.name}
+	req.Header[xroad.HeaderRequestID] = q.header[xroad.HeaderRequestID][:1:1] // parse has read it
 	return reg.Ask(ctx, req)
 }
 
@@ -160,9 +160,9 @@ func (p *Provider) peopleIn(ctx context.Context, rules *rulebook, q *question, r
 		if err != nil {
 			return nil, countersign.RefuseBecause(countersign.CodeUnfilterable, err, "the register's answer names a person whose identifier cannot be read: it is withheld")
 		}
-		asked := q.asked(rules)
+		asked := q.asked()
 		asked.Subject = person
-		if decided[i] = rules.policy.Decide(asked); !decided[i].Allowed() {
+		if decided[i] = rules.policy.Decide(&asked); !decided[i].Allowed() {
 			return nil, decided[i].Err()
 		}
 		if i == 0 {

@@ -24,6 +24,9 @@ type body struct {
 	sha256 []byte
 }
 
+// noContent is the body of a request without one. Nobody changes a body once it is read.
+var noContent = new(body)
+
 const spoolAbove = 1 << 20
 
 // readBody reads a request's content to its bound. A personal body over the bound is a CodeTooLarge refusal.
@@ -36,7 +39,7 @@ func readBody(r *http.Request, personal bool) (*body, error) {
 		return nil, tooLarge(most)
 	}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return &body{}, nil
+		return noContent, nil
 	}
 	b := &body{}
 	h5, h2 := sha512.New(), sha256.New()

@@ -56,7 +56,8 @@ func (p *Provider) relate(ctx context.Context, rules *rulebook, q *question, d m
 		return d, err
 	}
 	q.mandates = append(q.mandates, m)
-	d = rules.policy.Decide(q.asked(rules))
+	asked := q.asked()
+	d = rules.policy.Decide(&asked)
 	return d, d.Err()
 }
 

@@ -191,8 +191,8 @@ func (q *question) uses(d *mandate.Decision) []ledger.Use {
 // consumerBudgets lists what the consumer's gateway counts for a question. Where only a mandate is missing, which the provider may have confirmed or
 // verify, the question counts as if it stood: no budget is escaped by an authority that this gateway does not judge.
 func (r *rulebook) consumerBudgets(q *question) []mandate.BudgetSpec {
-	asked := q.asked(r)
-	d := r.policy.Decide(asked)
+	asked := q.asked()
+	d := r.policy.Decide(&asked)
 	if d.MayAsk() || len(d.Reasons) == 0 {
 		return d.ConsumerBudgets()
 	}
@@ -212,5 +212,5 @@ func (r *rulebook) consumerBudgets(q *question) []mandate.BudgetSpec {
 			}
 		}
 	}
-	return r.policy.ConsumerBudgets(asked, kind)
+	return r.policy.ConsumerBudgets(&asked, kind)
 }

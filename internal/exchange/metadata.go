@@ -19,7 +19,8 @@ var metadataService = &offered{Service: &countersign.Service{Subject: countersig
 //
 // SPEC: PR-MREST: metadata services need no access right.
 func (p *Provider) answerMetadata(ctx context.Context, w http.ResponseWriter, rules *rulebook, q *question) {
-	d := rules.policy.Decide(q.asked(rules))
+	asked := q.asked()
+	d := rules.policy.Decide(&asked)
 	if err := p.reserve(ctx, q, d, nil); err != nil {
 		if countersign.CodeOf(err) == countersign.CodeReplay {
 			p.status(ctx, w, q)

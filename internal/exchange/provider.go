@@ -219,7 +219,8 @@ func (p *Provider) answer(ctx context.Context, w http.ResponseWriter, rules *rul
 	if err == nil {
 		err = p.verifyMandates(rules, q)
 	}
-	decision := rules.policy.Decide(q.asked(rules))
+	asked := q.asked()
+	decision := rules.policy.Decide(&asked)
 	if err == nil {
 		decision, err = p.relate(ctx, rules, q, decision)
 	}

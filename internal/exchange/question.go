@@ -67,8 +67,8 @@ func (q *question) unsalted(a *answering) *countersign.Statement {
 }
 
 // asked is the question in the words of the mandate.
-func (q *question) asked(r *rulebook) *mandate.Question {
-	m := &mandate.Question{
+func (q *question) asked() mandate.Question {
+	m := mandate.Question{
 		Consumer: q.head.Client, Service: q.target.Service, Method: q.method, Subject: q.subject, Purpose: q.purpose, Basis: q.basis,
 		Case: q.head.Issue, Official: q.official, OfficialName: q.clerk, OfficialSubject: q.person, Mandates: q.mandates, Standing: q.standing,
 		At: q.opening.Asked.Time(),

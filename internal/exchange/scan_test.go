@@ -61,6 +61,9 @@ func TestQuickReadersTakeOurSpelling(t *testing.T) {
 	if !back.scan(o.header()) || back != o {
 		t.Fatalf("%q is not taken", o.header())
 	}
+	if _, _, ok := scanPromise(":cHJv\nbWlzZQ==:, :c2ln:"); ok {
+		t.Fatal("a promise with a line end in it is taken for our spelling")
+	}
 	if h, err := officialHeader(nobody); err != nil || h != nobodyHeader {
 		t.Fatal(h, err)
 	}

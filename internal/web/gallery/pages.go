@@ -121,6 +121,11 @@ func overviews() []Page {
 		show("month", "a month by its days", page.YearPage, speaker.month).with(in(page.SectionYear)),
 		show("month-long", "a month with more uses than one page counts, its second page", page.YearPage, speaker.longMonth).with(in(page.SectionYear)),
 		show("held", "the catalogue, with members missing", page.CataloguePage, speaker.catalogue).with(in(page.SectionCatalogue)),
+		show("held-long", "the catalogue, after more uses than one page counts", page.CataloguePage, func(s speaker) page.Catalogue {
+			v := s.catalogue()
+			v.Reached = at(40, 9, 30)
+			return v
+		}).with(in(page.SectionCatalogue)),
 		show("own-data", "one's own data", page.OwnDataPage, speaker.ownData).with(in(page.SectionCatalogue)),
 		show("own-data-failed", "a register that does not answer", page.OwnDataPage, func(s speaker) page.OwnData {
 			return page.OwnData{Register: s.in(veh), Holder: s.in(veh), Handle: "reg1", Asked: now, Failed: countersign.CodeNetwork}

@@ -11,6 +11,7 @@ type Catalogue struct {
 	Registers []Register
 	Outside   []OutsideLaw
 	Sources   []Source
+	Reached   time.Time // uses as old or older are not counted; zero where those of the whole year are
 }
 
 // Register is one service of a member that holds personal data.

@@ -259,6 +259,14 @@ func (f Frame) yearSummary(y Year) string {
 	return text
 }
 
+// askedSince says of what time a register's uses are counted.
+func (f Frame) askedSince(v Catalogue) string {
+	if v.Reached.IsZero() {
+		return f.T("held.uses")
+	}
+	return f.T("held.since", "Moment", f.Locale.Moment(v.Reached))
+}
+
 // yearTitle names a year or a month.
 func (f Frame) yearTitle(y Year) string {
 	if y.Month > 0 {

@@ -20,6 +20,7 @@ func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session)
 	uses := map[countersign.ServiceID]map[countersign.MemberID]int{}
 	refused := map[countersign.ServiceID]int{}
 	var v page.Catalogue
+	read := 0
 	err = s.o.Subject.Walk(r.Context(), one.person, subject.HistoryQuery{Since: s.o.Clock.Now().AddDate(-1, 0, 0)}, func(h *subject.History) bool {
 		v.Sources = sourcesOf(n, h)
 		for _, u := range h.Uses {
@@ -35,6 +36,10 @@ func (s *Server) catalogue(w http.ResponseWriter, r *http.Request, one *session)
 				uses[st.Service] = map[countersign.MemberID]int{}
 			}
 			uses[st.Service][st.Consumer.MemberID]++
+		}
+		if read += len(h.Uses); read >= countMost && h.More {
+			v.Reached = h.Next.Until.Time()
+			return false
 		}
 		return true
 	})

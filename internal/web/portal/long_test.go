@@ -233,6 +233,21 @@ func TestYearCountsNoMoreThanAPage(t *testing.T) {
 	}
 }
 
+// TestWhatIsHeldCountsNoMoreThanAPage: after more uses than one page counts, the catalogue says since when it counts.
+func TestWhatIsHeldCountsNoMoreThanAPage(t *testing.T) {
+	s := newSite(t)
+	s.lookUp(t, "1ABC23D", 6_000, time.Minute)
+	b := s.browser(t)
+	b.login("1ABC23D")
+	asked := 0
+	s.before(func() { asked++ })
+	r := b.get("/held")
+	s.before(nil)
+	if r.status != http.StatusOK || asked > 13 || !strings.Contains(r.body, "counts only the newest questions, back to 4 March 2031 at") || !strings.Contains(r.body, "Asked after 4 March 2031") {
+		t.Errorf("%d after %d questions: %.3000s", r.status, asked, r.body)
+	}
+}
+
 // TestPaperHasRoomForSoMuch: the page for paper holds the newest entries, and says where there are older ones.
 func TestPaperHasRoomForSoMuch(t *testing.T) {
 	s := newSite(t)

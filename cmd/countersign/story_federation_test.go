@@ -84,6 +84,9 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(code+"_REGISTER", m.Register)
 		ts.Setenv(code+"_FOLDER", filepath.Dir(m.Config))
 	}
+	for code, o := range s.d.Offices {
+		ts.Setenv(code+"_ADMIN", o.Admin)
+	}
 	for name, w := range s.d.Witnesses {
 		ts.Setenv("WITNESS_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), w.URL)
 	}

@@ -69,6 +69,7 @@ func cmdFederation(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("FED", s.d.dir)
 	ts.Setenv("POLICY", s.d.Policy)
 	ts.Setenv("DIRECTORY", s.d.Directory.URL)
+	ts.Setenv("DIRECTORY_ADMIN", s.d.Directory.Admin)
 	if s.d.Portal != nil {
 		ts.Setenv("REGISTRY", s.d.Portal.Public)
 		ts.Setenv("PORTAL_ADMIN", s.d.Portal.Admin)

@@ -6,23 +6,32 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// module writes a module of one package whose test file has this body, runs go test -json on it and reads the events.
-func module(t *testing.T, body string) (*report, string) {
+// frame is what the module of each sample has besides its tests.
+const frame = `
+-- go.mod --
+module example.test/sample
+
+go 1.26.0
+-- a.go --
+package sample
+-- empty/doc.go --
+package empty // has no tests, which is no skip
+`
+
+// module makes a module of the sample's files, runs go test -json on it and reads the events.
+func module(t *testing.T, sample string) (*report, string) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"go.mod":       "module example.test/sample\n\ngo 1.26.0\n",
-		"a.go":         "package sample\n",
-		"a_test.go":    "package sample\n\nimport \"testing\"\n\n" + body,
-		"empty/doc.go": "package empty\n", // has no tests, which is no skip
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	archive, err := txtar.ParseFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []*txtar.Archive{txtar.Parse([]byte(frame)), archive} {
+		if err := txtar.Write(a, dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -46,51 +55,51 @@ func module(t *testing.T, body string) (*report, string) {
 
 func TestReport(t *testing.T) {
 	for name, c := range map[string]struct {
-		body  string
+		file  string
 		green bool
 		last  string
 		shows []string
 	}{
 		"all pass, subtests counted": {
-			body:  "func TestA(t *testing.T) { t.Run(\"b\", func(t *testing.T) {}) }\n",
+			file:  "pass",
 			green: true,
 			last:  "2 passed, 0 failed, 0 skipped",
 			shows: []string{"ok  \texample.test/sample"},
 		},
 		"a skip is a failure": {
-			body:  "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Skip(\"no database here\") }\n",
+			file:  "skip",
 			last:  "1 passed, 0 failed, 1 skipped",
 			shows: []string{"--- SKIPPED: example.test/sample TestB", "no database here"},
 		},
 		"a failure shows its output": {
-			body:  "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Error(\"got 1, want 2\") }\n",
+			file:  "fail",
 			last:  "1 passed, 1 failed, 0 skipped",
 			shows: []string{"got 1, want 2", "FAIL\texample.test/sample"},
 		},
 		"a panic is a failure": {
-			body:  "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { panic(\"over\") }\n",
+			file:  "panic",
 			last:  "1 passed, 1 failed, 0 skipped",
 			shows: []string{"panic: over"},
 		},
 		"an exit before the tests end is a failure": {
-			body:  "func TestMain(m *testing.M) { if m.Run() == 0 { panic(\"after all\") } }\nfunc TestA(t *testing.T) {}\n",
+			file:  "exit",
 			last:  "1 passed, 1 failed, 0 skipped",
 			shows: []string{"panic: after all"},
 		},
 		"what does not build is a failure": {
-			body:  "func TestA(t *testing.T) { undefined() }\n",
+			file:  "build",
 			last:  "0 passed, 1 failed, 0 skipped",
 			shows: []string{"undefined: undefined"},
 		},
 		"no test at all is a failure": {
-			body:  "var _ testing.TB\n",
+			file:  "none",
 			last:  "0 passed, 0 failed, 0 skipped",
 			shows: []string{"No test passed"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, printed := module(t, c.body)
+			r, printed := module(t, filepath.Join("testdata", c.file+".txtar"))
 			if r.green() != c.green {
 				t.Errorf("green = %v, want %v\n%s", r.green(), c.green, printed)
 			}

@@ -103,8 +103,13 @@ func (r *Refusal) Unwrap() []error {
 	return []error{r.Code, r.cause}
 }
 
-// Cause is what lies beneath, for the operator's log alone; nil where there is nothing.
-func (r *Refusal) Cause() error { return r.cause }
+// CauseOf is what lies beneath a refusal, for the operator's log alone; nil where there is nothing.
+func CauseOf(err error) error {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r.cause
+	}
+	return nil
+}
 
 // CodeOf finds the code of an error: of the first refusal in its chain, CodeInternal for any other error.
 func CodeOf(err error) Code {

@@ -15,12 +15,12 @@ func TestRefusals(t *testing.T) {
 	switch {
 	case CodeOf(wrapped) != CodeStore, !errors.Is(wrapped, CodeStore), errors.Is(wrapped, CodeBusy):
 		t.Errorf("the code of %v is %s", wrapped, CodeOf(wrapped))
-	case !errors.Is(wrapped, secret), !errors.Is(r.Cause(), secret):
+	case !errors.Is(wrapped, secret), !errors.Is(CauseOf(r), secret):
 		t.Error("the cause is lost to the operator")
 	case MessageOf(wrapped) != "the record of 3 leaves is not durable", strings.Contains(r.Error(), "Aytən"):
 		t.Errorf("the caller reads %q", r.Error())
 	}
-	if Refuse(CodeBusy, "wait").Cause() != nil || len(Refuse(CodeBusy, "wait").Unwrap()) != 1 {
+	if CauseOf(Refuse(CodeBusy, "wait")) != nil || len(Refuse(CodeBusy, "wait").Unwrap()) != 1 {
 		t.Error("a refusal without cause has one")
 	}
 }

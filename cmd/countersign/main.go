@@ -118,8 +118,8 @@ func statusOf(err error, io streams) int {
 	if r, ok := errors.AsType[*countersign.Refusal](err); ok {
 		// What stands around a refusal says where it arose; its code is told once, at the end.
 		fmt.Fprintf(io.err, "countersign: %s (%s)\n", strings.ReplaceAll(err.Error(), r.Code.String()+": ", ""), r.Code)
-		if r.Cause() != nil {
-			fmt.Fprintf(io.err, "  because: %v\n", r.Cause())
+		if why := countersign.CauseOf(r); why != nil {
+			fmt.Fprintf(io.err, "  because: %v\n", why)
 		}
 		return exitFailed
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -51,7 +50,7 @@ func askAgencies[T any](ctx context.Context, o *office, view *federation.View, p
 	for _, a := range answers {
 		if a.err != nil {
 			o.logger.WarnContext(ctx, "a gateway does not tell", slog.String("asked", a.member.String()), slog.String("gateway", string(a.gateway)), slog.String("path", path),
-				slog.Any("error", a.err), slog.Any("cause", causeOf(a.err)))
+				slog.Any("error", a.err), slog.Any("cause", countersign.CauseOf(a.err)))
 		}
 	}
 	return answers, nil
@@ -77,14 +76,6 @@ func askGateways[T any](ctx context.Context, cert tls.Certificate, gateways []*f
 	}
 	asked.Wait()
 	return out
-}
-
-// causeOf finds what lies beneath a refusal, for the operator's log.
-func causeOf(err error) error {
-	if r, ok := errors.AsType[*countersign.Refusal](err); ok {
-		return r.Cause()
-	}
-	return nil
 }
 
 // askGateway reads one gateway's answer, which must say that it is this gateway's.

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -58,8 +57,8 @@ func (g *Gateway) logFailure(ctx context.Context, what, id string, err error) {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("event", what), slog.String("exchange", id), slog.String("code", code.String()), slog.String("reason", countersign.MessageOf(err))}
-	if r, ok := errors.AsType[*countersign.Refusal](err); ok && r.Cause() != nil {
-		attrs = append(attrs, slog.String("cause", r.Cause().Error()))
+	if why := countersign.CauseOf(err); why != nil {
+		attrs = append(attrs, slog.String("cause", why.Error()))
 	} else if code == countersign.CodeInternal {
 		attrs = append(attrs, slog.String("cause", err.Error()))
 	}

@@ -103,7 +103,7 @@ func TestShortenedWait(t *testing.T) {
 	if v = w.view(c); len(v.Waiting()) != 1 {
 		t.Errorf("waiting %v after the older document was dropped", v.Waiting())
 	}
-	w.clock.now = want
+	w.clock.Set(want)
 	w.refresh()
 	if v = w.view(c); len(v.Waiting()) != 0 {
 		t.Errorf("waiting %v when due", v.Waiting())

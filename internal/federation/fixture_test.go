@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/federation"
 	"countersign.dev/countersign/internal/federation/ceremony"
 	"countersign.dev/countersign/internal/keys"
@@ -194,24 +195,6 @@ func encode(t testing.TB, d *countersign.Directory) []byte {
 
 var start = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
 
-// setClock is a clock that stands until it is moved.
-type setClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *setClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *setClock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // announcements is a log that remembers what it was told, and fails when told so.
 type announcements struct {
 	mu   sync.Mutex
@@ -232,7 +215,7 @@ func (a *announcements) Announce(_ context.Context, version uint64, digest count
 // world is a federation with a published directory, its host and an HTTP server.
 type world struct {
 	t      *testing.T
-	clock  *setClock
+	clock  *clocktest.Clock
 	folder federation.Folder
 	host   *federation.Host
 	log    *announcements
@@ -241,7 +224,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: &setClock{now: start}, folder: federation.Folder(filepath.Join(t.TempDir(), "repository")), log: &announcements{all: map[countersign.Digest]uint64{}}}
+	w := &world{t: t, clock: clocktest.At(start), folder: federation.Folder(filepath.Join(t.TempDir(), "repository")), log: &announcements{all: map[countersign.Digest]uint64{}}}
 	bodies := document().Bodies
 	w.must(ceremony.Init(w.folder, ceremony.InitOptions{Instance: "DEMO", Bodies: bodies, Snapshot: keyOf("snapshot").Public(), Timestamp: keyOf("timestamp").Public()}, w.clock.Now()))
 	_, err := ceremony.Propose(w.folder, encode(t, document()), map[string][]byte{"person.yaml": []byte("openapi: 3.0.3\n")}, ceremony.Options{}, w.clock.Now())

@@ -9,43 +9,25 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/identity"
 	"countersign.dev/countersign/internal/identity/issuertest"
 )
 
-// moved is a clock that a test moves.
-type moved struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *moved) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *moved) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func begin() *moved { return &moved{now: time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)} }
+func begin() *clocktest.Clock { return clocktest.At(time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)) }
 
 var (
 	portal = countersign.MemberID{Instance: "T", Class: "GOV", Code: "POR"}
 	agency = countersign.MemberID{Instance: "T", Class: "GOV", Code: "MUN"}
 )
 
-func world(t *testing.T) (*moved, *issuertest.Issuer, *identity.Verifier) {
+func world(t *testing.T) (*clocktest.Clock, *issuertest.Issuer, *identity.Verifier) {
 	t.Helper()
 	clock := begin()
 	issuer := issuertest.New(t, clock)
@@ -64,7 +46,7 @@ func session(t *testing.T) *identity.Session {
 	return s
 }
 
-func query(c *moved) identity.Query {
+func query(c *clocktest.Clock) identity.Query {
 	return identity.Query{
 		Member: agency, Gateway: "gw1", Kind: identity.QueryHistory, View: countersign.NewExchangeID(c.Now()), ID: countersign.NewExchangeID(c.Now()),
 		At: countersign.MillisOf(c.Now()),
@@ -204,7 +186,7 @@ func TestKeyRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	issuer.Rotate()
-	clock.add(20 * time.Second)
+	clock.Add(20 * time.Second)
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {
 		t.Fatalf("the new key was not found: %v", err)
 	}
@@ -237,7 +219,7 @@ func TestIssuerOutOfReach(t *testing.T) {
 	known := issuer.Token("1ABC23D", s.Nonce())
 	issuer.Down(true)
 	issuer.Rotate()
-	clock.add(time.Minute)
+	clock.Add(time.Minute)
 	for range 2 { // asked, and not asked again so soon
 		if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); !errors.Is(err, countersign.CodeNetwork) {
 			t.Errorf("a token by a key of which nobody could be told: %v", err)
@@ -247,21 +229,21 @@ func TestIssuerOutOfReach(t *testing.T) {
 		t.Errorf("a known key, a minute into an outage: %v", err)
 	}
 	issuer.Down(false)
-	clock.add(20 * time.Second)
+	clock.Add(20 * time.Second)
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {
 		t.Errorf("the new key, when the issuer is back: %v", err)
 	}
 	issuer.Down(true)
-	clock.add(10 * time.Minute)
+	clock.Add(10 * time.Minute)
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {
 		t.Errorf("ten minutes into an outage: %v", err)
 	}
-	clock.add(time.Hour)
+	clock.Add(time.Hour)
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); !errors.Is(err, countersign.CodeNetwork) {
 		t.Errorf("an hour into an outage: %v", err)
 	}
 	issuer.Down(false)
-	clock.add(time.Minute)
+	clock.Add(time.Minute)
 	if _, err := v.Login(t.Context(), s, issuer.Token("1ABC23D", s.Nonce())); err != nil {
 		t.Errorf("after the outage: %v", err)
 	}

@@ -55,7 +55,7 @@ func openReal(b *testing.B) (*member, *ledger.Log) {
 		b.Fatal(err)
 	}
 	m.log = l
-	m.clock.now = time.Now()
+	m.clock.Set(time.Now())
 	return m, l
 }
 

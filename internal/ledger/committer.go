@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -366,26 +365,18 @@ func (c *committer) fail(ops []*op, err error) {
 		err = countersign.RefuseBecause(countersign.CodeStore, err, "the record cannot be made durable: nothing leaves")
 	}
 	c.log.metrics.commitFailures.Inc()
-	c.log.logger.Error("commit failed", slog.Int("operations", len(ops)), slog.Any("error", err), slog.Any("cause", causeOf(err)))
+	c.log.logger.Error("commit failed", slog.Int("operations", len(ops)), slog.Any("error", err), slog.Any("cause", countersign.CauseOf(err)))
 	for _, o := range ops {
 		o.done <- err
 	}
 	c.reuse(ops)
 }
 
-// causeOf finds what lies beneath a refusal, for the operator's log.
-func causeOf(err error) error {
-	if r, ok := errors.AsType[*countersign.Refusal](err); ok {
-		return r.Cause()
-	}
-	return nil
-}
-
 // sign makes the promises of stored entries, and signs what is to be signed with them and with intents, a batch under one signature.
 func (c *committer) sign() {
 	for f := range c.signing {
 		if f.unsigned = c.signBatch(f.ops); f.unsigned != nil {
-			c.log.logger.Error("signing promises", slog.Any("error", f.unsigned), slog.Any("cause", causeOf(f.unsigned)))
+			c.log.logger.Error("signing promises", slog.Any("error", f.unsigned), slog.Any("cause", countersign.CauseOf(f.unsigned)))
 		}
 		c.signed <- f
 	}

@@ -53,7 +53,7 @@ func TestARestoredStoreWaitsForItsWitnesses(t *testing.T) {
 	l = m.open()
 	refused := func() {
 		t.Helper()
-		m.clock.advance(time.Minute)
+		m.clock.Add(time.Minute)
 		l.Tick(t.Context())
 		if _, err := l.Append(t.Context(), m.entry(countersign.SubjectID{})); countersign.CodeOf(err) != countersign.CodeStore || !countersign.CodeOf(err).Temporary() {
 			t.Fatalf("a restored store takes a record while two of three witnesses are silent: %v", err)
@@ -66,7 +66,7 @@ func TestARestoredStoreWaitsForItsWitnesses(t *testing.T) {
 	bodies[1].behave(answer(200, "nonsense"))
 	refused()
 	bodies[2].before.Store(nil)
-	m.clock.advance(time.Minute)
+	m.clock.Add(time.Minute)
 	l.Tick(t.Context())
 	m.append(t)
 	m.shut()

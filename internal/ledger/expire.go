@@ -104,7 +104,7 @@ func (e *expiry) failed(err error) {
 		return
 	}
 	e.told = now
-	e.log.logger.Error("records whose time has ended are not destroyed yet; it is tried again", slog.Any("error", err), slog.Any("cause", causeOf(err)))
+	e.log.logger.Error("records whose time has ended are not destroyed yet; it is tried again", slog.Any("error", err), slog.Any("cause", countersign.CauseOf(err)))
 }
 
 // Expire destroys every month that is due, as the log does by itself from time to time. It is CodeMaintenance or CodeStore where that cannot be

@@ -34,7 +34,7 @@ const aDay = 24 * time.Hour
 
 // pass lets time pass until records of the month may be destroyed.
 func (m *member) pass(month ledger.Month) {
-	m.clock.advance(month.End().Add(11 * time.Minute).Sub(m.clock.Now()))
+	m.clock.Add(month.End().Add(11 * time.Minute).Sub(m.clock.Now()))
 }
 
 func (m *member) month() ledger.Month { return ledger.MonthOf(m.clock.Now()) }
@@ -123,14 +123,14 @@ func TestRecordsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	m.clock.advance(month.End().Sub(m.clock.Now()))
+	m.clock.Add(month.End().Sub(m.clock.Now()))
 	if err := l.Expire(t.Context()); err != nil || len(destructions(t, l)) != 0 {
 		t.Fatalf("at the stroke of the month's end, while what was sealed in it may be on its way: %v", err)
 	}
 	m.pass(month)
 	eventually(t, func() bool { // a slot, which the witness cosigns in the new month
 		l.Tick(t.Context())
-		m.clock.advance(time.Second)
+		m.clock.Add(time.Second)
 		return len(destructions(t, l)) > 0
 	})
 	if got := destructions(t, l); len(got) != 1 || got[0] != (countersign.Destruction{Month: month, Records: 200, First: placed[1].Index, Last: placed[299].Index}) {
@@ -174,7 +174,7 @@ func TestRecordsEndAfterDowntime(t *testing.T) {
 		m.ending(70 * aDay)
 	}
 	m.shut()
-	m.clock.advance(150 * aDay)
+	m.clock.Add(150 * aDay)
 	l := m.open()
 	if err := l.Expire(t.Context()); err != nil {
 		t.Fatal(err)
@@ -288,11 +288,11 @@ func TestOpenCasesKeepTheirRecords(t *testing.T) {
 	}
 	// Closed. Then the portal is away for good, and what is due waits for it for two days.
 	disputed, away = nil, errors.New("the portal does not answer")
-	m.clock.advance(s.Expires.End().Add(time.Hour).Sub(m.clock.Now()))
+	m.clock.Add(s.Expires.End().Add(time.Hour).Sub(m.clock.Now()))
 	if err := l.Expire(t.Context()); !errors.Is(err, away) {
 		t.Fatalf("%v", err)
 	}
-	m.clock.advance(48 * time.Hour)
+	m.clock.Add(48 * time.Hour)
 	if err := l.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -402,7 +402,7 @@ func TestCheckKnowsTheEndFromALoss(t *testing.T) {
 	if r := look(false); r.Broken() || len(r.Overdue) != 1 || r.Overdue[0] != want {
 		t.Fatalf("%+v", r)
 	}
-	m.clock.advance(countersign.DestructionWithin)
+	m.clock.Add(countersign.DestructionWithin)
 	want.Late = true
 	if r := look(false); len(r.Overdue) != 1 || r.Overdue[0] != want {
 		t.Fatalf("%+v", r)

@@ -17,6 +17,7 @@ import (
 
 	"countersign.dev/countersign"
 	"countersign.dev/countersign/internal/clock"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/store"
@@ -107,7 +108,7 @@ func openChild(dir string) (*ledger.Log, *member, error) {
 		return nil, nil, err
 	}
 	l, err := ledger.Open(ctx, ledger.Config{Store: s, Origin: origin, Key: key, TagKeys: tags, MonthKeys: dir, Clock: clock.System{}, Tick: 20 * time.Millisecond})
-	return l, &member{clock: &settable{now: time.Now()}}, err
+	return l, &member{clock: clocktest.At(time.Now())}, err
 }
 
 var telling sync.Mutex
@@ -142,7 +143,7 @@ func runChild(t *testing.T, m *member, mode string) []string {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s%s", err, out.String(), stderr.String())
 	}
-	m.clock.now = time.Now()
+	m.clock.Set(time.Now())
 	return strings.Split(strings.TrimSpace(out.String()), "\n")
 }
 
@@ -195,7 +196,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 			}
 		}
 		// What is left of the child's last line is not looked at: it had not told it.
-		m.clock.now = time.Now()
+		m.clock.Set(time.Now())
 		l := m.open()
 		for index, x := range appended {
 			if s, err := l.Leaf(t.Context(), index); err != nil || s.Exchange != x || s.Record == nil {

@@ -5,35 +5,17 @@ import (
 	"crypto/rand"
 	"errors"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/store"
 )
-
-// settable is a clock that tests move.
-type settable struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *settable) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *settable) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // member is one member's log on disk, which a test closes and opens again.
 type member struct {
@@ -41,7 +23,7 @@ type member struct {
 	dir   string
 	key   keys.Signer
 	tags  []ledger.TagKey
-	clock *settable
+	clock *clocktest.Clock
 	cfg   ledger.Config // what a test changes before opening
 	wrap  func(ledger.Store) ledger.Store
 	store *store.SQLite
@@ -53,7 +35,7 @@ const origin = countersign.LogOrigin("demo.example/gov/1001")
 // begin creates a log. Its background work waits for the test's own ticks.
 func begin(t testing.TB) *member {
 	t.Helper()
-	m := &member{t: t, dir: t.TempDir(), tags: []ledger.TagKey{ledger.NewTagKey(1)}, clock: &settable{now: time.Date(2026, 11, 22, 10, 20, 30, 0, time.UTC)}}
+	m := &member{t: t, dir: t.TempDir(), tags: []ledger.TagKey{ledger.NewTagKey(1)}, clock: clocktest.At(time.Date(2026, 11, 22, 10, 20, 30, 0, time.UTC))}
 	var err error
 	if m.key, err = keys.Generate(countersign.AlgorithmEd25519); err != nil {
 		t.Fatal(err)

@@ -176,7 +176,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.Confirm {
 		l.Confirm(ctx) // before the first slot: a checkpoint of an older store would be a fork
 		if err := l.publisher.tick(ctx); err != nil {
-			l.logger.Error("the first checkpoint cannot be made", slog.Any("error", err), slog.Any("cause", causeOf(err)))
+			l.logger.Error("the first checkpoint cannot be made", slog.Any("error", err), slog.Any("cause", countersign.CauseOf(err)))
 		}
 		l.time.await(ctx)
 	}
@@ -404,7 +404,7 @@ func (l *Log) tick(ctx context.Context) {
 		do   func(context.Context) error
 	}{{"confirmation", l.confirmAgain}, {"time", l.time.again}, {"counting", l.noteCounting}, {"sealed slot", l.slots.tick}, {"checkpoint", l.publisher.tick}, {"pruning", l.prune}, {"expiry", l.expiry.tick}} {
 		if err := step.do(ctx); err != nil && ctx.Err() == nil {
-			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", causeOf(err)))
+			l.logger.Error("background work failed", slog.String("step", step.name), slog.Any("error", err), slog.Any("cause", countersign.CauseOf(err)))
 		}
 	}
 }

@@ -231,7 +231,7 @@ func sweep(b *testing.B, m *member, month ledger.Month) map[string]float64 {
 		b.Fatal(err)
 	}
 	m.log = l
-	m.clock.advance(month.End().Add(time.Hour).Sub(m.clock.Now()))
+	m.clock.Add(month.End().Add(time.Hour).Sub(m.clock.Now()))
 	alone := exchanges(b, m, l, func(begun time.Time) bool { return time.Since(begun) < 10*time.Second })
 	var done atomic.Bool
 	var took time.Duration

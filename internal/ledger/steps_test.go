@@ -123,7 +123,7 @@ func TestFaultsAtEachStepToACosignature(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Fatalf("round %d: leaf %d is never cosigned", round, newest)
 			}
-			m.clock.advance(time.Second)
+			m.clock.Add(time.Second)
 			l.Tick(ctx)
 		}
 		if l.Healthy() != nil {

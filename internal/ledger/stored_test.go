@@ -244,13 +244,13 @@ func TestTimesDoNotRunBackwardsBehindAFailure(t *testing.T) {
 		return &faulty{s, func() bool { return false }, fails.Load}
 	}
 	l := m.open()
-	m.clock.advance(time.Hour)
+	m.clock.Add(time.Hour)
 	fails.Store(true)
 	if _, err := l.Append(t.Context(), m.entry(countersign.SubjectID{})); !errors.Is(err, errDisk) {
 		t.Fatal(err)
 	}
 	fails.Store(false)
-	m.clock.advance(-time.Minute)
+	m.clock.Add(-time.Minute)
 	p, err := l.Append(t.Context(), m.entry(countersign.SubjectID{}))
 	if err != nil || p.Index != 2 {
 		t.Fatalf("%+v, %v", p, err)

@@ -62,7 +62,7 @@ func succeed(t *testing.T) *succession {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.clock.advance(time.Hour)
+	m.clock.Add(time.Hour)
 	s.began = m.clock.Now()
 	s.ended = countersign.EndedLog{VKey: vkey, URL: "https://pop.example/ended/1", Checkpoint: string(head), From: s.began}
 	if s.old, err = store.OpenSQLiteReader(t.Context(), filepath.Join(m.dir, "log.db")); err != nil {
@@ -122,7 +122,7 @@ func TestASuccessorWaitsForTheDirectoryAndForOldQuestions(t *testing.T) {
 		t.Fatalf("a question is taken at once: %v", err)
 	}
 	s.shutLog()
-	s.clock.advance(6*time.Minute + time.Second)
+	s.clock.Add(6*time.Minute + time.Second)
 	l = s.open()
 	l.Announce(s.entryOf(l))
 	if err := ask(); err != nil || l.Healthy() != nil {
@@ -280,7 +280,7 @@ func TestARestoredStoreAnswersNoOldQuestion(t *testing.T) {
 		if err := ask(); !errors.Is(err, countersign.CodeMaintenance) || l.Healthy() == nil {
 			t.Fatalf("a question is taken at once: %v", err)
 		}
-		m.clock.advance(3*time.Minute + time.Second)
+		m.clock.Add(3*time.Minute + time.Second)
 	}
 	if err := ask(); err != nil || l.Healthy() != nil {
 		t.Fatalf("a question after the wait: %v", err)
@@ -337,7 +337,7 @@ func TestAGatewayThatComesToCountKnowsNoEarlierUses(t *testing.T) {
 	if err := ask("w-2", start); !errors.Is(err, countersign.CodeMaintenance) {
 		t.Fatalf("while another counts, after a start: %v", err)
 	}
-	m.clock.advance(time.Hour)
+	m.clock.Add(time.Hour)
 	came := m.clock.Now()
 	counts(true)
 	for range 2 {
@@ -347,7 +347,7 @@ func TestAGatewayThatComesToCountKnowsNoEarlierUses(t *testing.T) {
 		}
 		m.shut()
 		l = m.open()
-		m.clock.advance(time.Minute)
+		m.clock.Add(time.Minute)
 	}
 	if err := ask("w-3", came); err != nil {
 		t.Fatalf("a mandate since then: %v", err)
@@ -381,7 +381,7 @@ func TestComingToCountIsOnTheDiskFirst(t *testing.T) {
 		t.Fatalf("it counts all the same: %v", err)
 	}
 	before := m.clock.Now()
-	m.clock.advance(time.Minute)
+	m.clock.Add(time.Minute)
 	l.Tick(t.Context()) // it is noted by itself
 	if err := ask(before); !errors.Is(err, countersign.CodeMandateSpent) {
 		t.Fatalf("a mandate of before: %v", err)

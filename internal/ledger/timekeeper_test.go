@@ -19,7 +19,7 @@ func settle(t *testing.T, m *member, l *ledger.Log, wrong bool) {
 		if ctx.Err() != nil {
 			t.Fatalf("the log says %v, and wrong is %v", l.Healthy(), wrong)
 		}
-		m.clock.advance(5 * time.Second)
+		m.clock.Add(5 * time.Second)
 		l.Tick(ctx)
 		if _, err := l.Append(ctx, m.entry(countersign.SubjectID{})); err == nil {
 			l.Tick(ctx) // a checkpoint, and with it a reading

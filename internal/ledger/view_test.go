@@ -194,11 +194,11 @@ func TestThePublicViewAdvancesOnTheHour(t *testing.T) {
 		t.Fatalf("within the hour: %d", status)
 	}
 	seen := party.checkpoint(l).Size
-	m.clock.advance(time.Hour - 25*time.Minute) // 10:20:30 → 10:55:30
+	m.clock.Add(time.Hour - 25*time.Minute) // 10:20:30 → 10:55:30
 	l.Tick(t.Context())
 	before := l.Size()
 	l.Tick(t.Context())
-	m.clock.advance(5 * time.Minute) // 11:00:30
+	m.clock.Add(5 * time.Minute) // 11:00:30
 	l.Tick(t.Context())
 	shown := public.checkpoint(l).Size
 	if shown < seen || shown > l.Size() || shown < before {
@@ -207,7 +207,7 @@ func TestThePublicViewAdvancesOnTheHour(t *testing.T) {
 	for range 300 {
 		m.append(t)
 	}
-	m.clock.advance(58 * time.Minute) // 11:58:30
+	m.clock.Add(58 * time.Minute) // 11:58:30
 	l.Tick(t.Context())
 	l.Tick(t.Context())
 	if now := public.checkpoint(l).Size; now != shown {
@@ -227,7 +227,7 @@ func TestThePublicViewAdvancesOnTheHour(t *testing.T) {
 	if now := public.checkpoint(l).Size; now != shown {
 		t.Fatalf("a restart took the public view from %d to %d", shown, now)
 	}
-	m.clock.advance(2 * time.Minute) // 12:00:30
+	m.clock.Add(2 * time.Minute) // 12:00:30
 	l.Tick(t.Context())
 	cp := public.checkpoint(l)
 	if cp.Size < shown+300 {

@@ -240,7 +240,7 @@ func TestWithoutAQuorumNothingThatNeedsOneIsReleased(t *testing.T) {
 		t.Fatalf("a proof without a quorum: %v", err)
 	}
 	m.append(t)
-	m.clock.advance(2 * time.Minute)
+	m.clock.Add(2 * time.Minute)
 	l.Tick(t.Context())
 	if s := l.Staleness(); s < time.Minute {
 		t.Fatalf("stale by %s only", s)
@@ -373,7 +373,7 @@ func TestSealedSlotsLookAlike(t *testing.T) {
 	})
 	<-started
 	eventually(t, func() bool {
-		m.clock.advance(time.Minute)
+		m.clock.Add(time.Minute)
 		l.Tick(t.Context())
 		all, err := l.List(t.Context(), ledger.Page{})
 		return err == nil && all[0].Record != nil

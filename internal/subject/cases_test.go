@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/keys"
 	"countersign.dev/countersign/internal/ledger"
 	"countersign.dev/countersign/internal/subject"
@@ -21,7 +22,7 @@ import (
 // court is a portal's cases with a desk on a socket, and members that act on them.
 type court struct {
 	t     *testing.T
-	clock *moved
+	clock *clocktest.Clock
 	log   *ledger.Log
 	cases *subject.Cases
 	url   string
@@ -31,7 +32,7 @@ type court struct {
 
 func newCourt(t *testing.T) *court {
 	t.Helper()
-	c := &court{t: t, clock: &moved{now: time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)}, keys: map[string]keys.Signer{}, certs: map[string]tls.Certificate{}}
+	c := &court{t: t, clock: clocktest.At(time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)), keys: map[string]keys.Signer{}, certs: map[string]tls.Certificate{}}
 	logKey := newKey(t)
 	c.log = newLog(t, c.clock, "POR.example/log", logKey)
 	c.reopen()
@@ -229,12 +230,12 @@ func TestAppealIsDecidedByTheBody(t *testing.T) {
 func TestSilenceEscalates(t *testing.T) {
 	c := newCourt(t)
 	n := c.open(subject.CaseObjection, "MUN")
-	c.clock.add(subject.ReplyWithin - time.Second)
+	c.clock.Add(subject.ReplyWithin - time.Second)
 	if err := c.cases.Tick(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	c.want(n, subject.CaseOpen)
-	c.clock.add(time.Second)
+	c.clock.Add(time.Second)
 	if code := c.answer("MUN", n, subject.StepRejected); code == "" {
 		t.Error("an answer after the deadline closed the agency's part")
 	}
@@ -257,7 +258,7 @@ func TestAnswerStandsWithoutAppeal(t *testing.T) {
 	if code := c.answer("MUN", n, subject.StepAccepted); code != "" {
 		t.Fatal(code)
 	}
-	c.clock.add(subject.AppealWithin)
+	c.clock.Add(subject.AppealWithin)
 	if err := c.person(n, subject.StepAppealed); !errors.Is(err, countersign.CodeAccessDenied) {
 		t.Errorf("an appeal after the window: %v", err)
 	}
@@ -328,7 +329,7 @@ func TestActsOfOthers(t *testing.T) {
 		t.Errorf("another person withdraws: %v", err)
 	}
 	own := c.open(subject.CaseObjection, "DPA")
-	c.clock.add(subject.ReplyWithin)
+	c.clock.Add(subject.ReplyWithin)
 	if err := c.cases.Tick(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestAnswerFromTheFuture(t *testing.T) {
 		}
 		w.record(t, "POP", countersign.SideProvider, countersign.OutcomeReleased, e)
 		w.record(t, "MUN", countersign.SideConsumer, countersign.OutcomeReceived, e)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
 	p, _, _ := w.login(t, alma)
 	shown := map[countersign.ExchangeID]int{}

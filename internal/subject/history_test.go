@@ -21,7 +21,7 @@ func TestHistoryMergesBothSides(t *testing.T) {
 	w := newWorld(t, "POP", "MUN", "VEH")
 	e := w.both(t, "POP", "MUN", alma)
 	w.both(t, "POP", "MUN", bahar)
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	p, _, _ := w.login(t, alma)
 	h := w.history(t, p, subject.HistoryQuery{})
 	uses := exchanges(h)
@@ -42,7 +42,7 @@ func TestViewIsOnRecord(t *testing.T) {
 	w := newWorld(t, "POP")
 	thief, _, _ := w.login(t, alma)
 	seen := w.history(t, thief, subject.HistoryQuery{})
-	w.clock.add(24 * time.Hour)
+	w.clock.Add(24 * time.Hour)
 	p, _, _ := w.login(t, alma)
 	h := w.history(t, p, subject.HistoryQuery{})
 	var views []countersign.ExchangeID
@@ -123,7 +123,7 @@ func TestDifferences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "POP", "MUN")
 			c.set(t, w)
-			w.clock.add(c.wait)
+			w.clock.Add(c.wait)
 			p, _, _ := w.login(t, alma)
 			uses := exchanges(w.history(t, p, subject.HistoryQuery{}))
 			if len(uses) != 1 {
@@ -140,7 +140,7 @@ func TestDifferences(t *testing.T) {
 func TestSlowAndDeadAreNamed(t *testing.T) {
 	w := newWorld(t, "POP", "MUN", "VEH", "SOC")
 	w.both(t, "POP", "MUN", alma)
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	w.wait(3 * time.Second)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
@@ -191,13 +191,13 @@ func TestDelayedNotice(t *testing.T) {
 	limit := time.Duration(countersign.DefaultCaps().NoticeCap)
 	begun := w.clock.Now()
 	open := w.both(t, "POP", "MUN", alma)
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	hide := func(until time.Time) (e *exchanged, index uint64) {
 		e = w.exchange("POP", "MUN", alma)
 		e.notice = countersign.MillisOf(until)
 		index = w.record(t, "POP", countersign.SideProvider, countersign.OutcomeReleased, e)
 		w.record(t, "MUN", countersign.SideConsumer, countersign.OutcomeReceived, e)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 		return e, index
 	}
 	due := begun.AddDate(0, 3, 0)
@@ -233,17 +233,17 @@ func TestDelayedNotice(t *testing.T) {
 	if _, err := w.portal.Receipt(t.Context(), p, code("POP"), "gw1", index); !errors.Is(err, countersign.CodeUnknownService) {
 		t.Errorf("the receipt of a delayed entry: %v", err)
 	}
-	w.clock.set(due.Add(-time.Second))
+	w.clock.Set(due.Add(-time.Second))
 	want("a second before it is due", open.statement.Exchange)
-	w.clock.set(due)
+	w.clock.Set(due)
 	want("when it is due", open.statement.Exchange, quarter.statement.Exchange)
 	p, _, _ = w.login(t, alma)
 	if _, err := w.portal.Receipt(t.Context(), p, code("POP"), "gw1", index); err != nil {
 		t.Errorf("the receipt of an entry that is due: %v", err)
 	}
-	w.clock.set(begun.Add(2 * time.Minute).Add(limit).Add(-time.Second))
+	w.clock.Set(begun.Add(2 * time.Minute).Add(limit).Add(-time.Second))
 	want("a second before the cap", open.statement.Exchange, quarter.statement.Exchange)
-	w.clock.set(begun.Add(2 * time.Minute).Add(limit))
+	w.clock.Set(begun.Add(2 * time.Minute).Add(limit))
 	want("at the cap", open.statement.Exchange, quarter.statement.Exchange, endless.statement.Exchange)
 }
 
@@ -259,10 +259,10 @@ func TestPages(t *testing.T) {
 		e := w.both(t, provider, "MUN", alma)
 		want[e.statement.Exchange]++
 		if i%3 > 0 { // some at the same instant
-			w.clock.add(time.Duration(i%5) * 20 * time.Second)
+			w.clock.Add(time.Duration(i%5) * 20 * time.Second)
 		}
 	}
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	p, _, _ := w.login(t, alma)
 	for _, q := range []subject.HistoryQuery{{Limit: 7}, {Limit: 50, Most: 5}, {Limit: 500}, {Limit: 3, Agency: code("VEH").String()}} {
 		got := map[countersign.ExchangeID]int{}
@@ -304,7 +304,7 @@ func TestFiftyMembers(t *testing.T) {
 	for _, a := range agencyNames(50)[1:] {
 		w.both(t, a, "A00", alma)
 	}
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	p, _, _ := w.login(t, alma)
 	h := w.history(t, p, subject.HistoryQuery{})
 	if len(exchanges(h)) != 49 || !h.Complete() || len(h.Members) != 51 {
@@ -320,7 +320,7 @@ func BenchmarkFiftyMembers(b *testing.B) {
 			w.both(b, a, "A00", alma)
 		}
 	}
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	p, _, _ := w.login(b, alma)
 	for b.Loop() {
 		if h := w.history(b, p, subject.HistoryQuery{}); !h.Complete() {

@@ -166,12 +166,12 @@ func TestHostilePortal(t *testing.T) {
 	if _, got, _ := w.post(t, portal, "POP", body{token, sign(mine, q, token), view}); got != countersign.CodeUnknownService {
 		t.Errorf("another person's receipt: %q", got)
 	}
-	w.clock.add(subject.MaxViewAge + time.Minute)
+	w.clock.Add(subject.MaxViewAge + time.Minute)
 	late := query()
 	if _, got, _ := w.post(t, portal, "POP", body{token, sign(mine, late, token), view}); got != countersign.CodeNoReceipt {
 		t.Errorf("a view that is over: %q", got)
 	}
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	if _, got, _ := w.post(t, portal, "POP", body{token, sign(mine, query(), token), view}); got != countersign.CodeUnauthenticated {
 		t.Errorf("a token that has ended: %q", got)
 	}

@@ -34,7 +34,7 @@ func TestNewsWithoutThePerson(t *testing.T) {
 	w := newWorld(t, "POP", "MUN")
 	begun := w.clock.Now()
 	mine, theirs := w.permit(t, alma), w.permit(t, bahar)
-	w.clock.add(48 * time.Hour) // the tokens are long over
+	w.clock.Add(48 * time.Hour) // the tokens are long over
 	if n := w.newsOf(t, mine, "POP", begun, subject.NewsSingle); n.New || n.Refused != "" {
 		t.Fatalf("before anything happened: %+v", n)
 	}
@@ -42,7 +42,7 @@ func TestNewsWithoutThePerson(t *testing.T) {
 	if n := w.newsOf(t, mine, "POP", begun, subject.NewsSingle); n.New {
 		t.Error("an entry of this instant is told of, although one beside it may not be seen yet")
 	}
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	for _, member := range []string{"POP", "MUN"} {
 		if n := w.newsOf(t, mine, member, begun, subject.NewsSingle); !n.New {
 			t.Errorf("%s has nothing new: %+v", member, n)
@@ -61,7 +61,7 @@ func TestNewsWithoutThePerson(t *testing.T) {
 	if n := w.newsOf(t, mine, "POR", begun, subject.NewsSingle); n.New {
 		t.Error("the permission itself is news")
 	}
-	w.clock.add(identity.StandingLife)
+	w.clock.Add(identity.StandingLife)
 	if n := w.newsOf(t, mine, "POP", begun, subject.NewsSingle); n.Refused != countersign.CodeUnauthenticated {
 		t.Errorf("after half a year: %+v", n)
 	}
@@ -75,12 +75,12 @@ func TestNewsOfDelayedEntries(t *testing.T) {
 	e := w.exchange("POP", "MUN", alma)
 	e.notice = countersign.MillisOf(begun.Add(30 * 24 * time.Hour))
 	w.record(t, "POP", countersign.SideProvider, countersign.OutcomeReleased, e)
-	w.clock.add(29 * 24 * time.Hour)
+	w.clock.Add(29 * 24 * time.Hour)
 	if n := w.newsOf(t, mine, "POP", begun, subject.NewsSingle); n.New {
 		t.Error("the delay is over too soon")
 	}
 	asked := w.clock.Now()
-	w.clock.add(2 * 24 * time.Hour)
+	w.clock.Add(2 * 24 * time.Hour)
 	if n := w.newsOf(t, mine, "POP", asked, subject.NewsSingle); !n.New {
 		t.Error("an entry that has become due is no news")
 	}
@@ -112,7 +112,7 @@ func TestNewsNeedThePermission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	for name, c := range map[string]struct {
 		p    subject.Permission
 		want countersign.Code
@@ -154,7 +154,7 @@ func TestEmergencyBell(t *testing.T) {
 	if err != nil || first.Emergency != 0 || first.Listening == 0 {
 		t.Fatalf("got %+v, %v", first, err)
 	}
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	w.both(t, "POP", "MUN", alma)
 	if a, err := w.portal.Emergency(t.Context(), pop); err != nil || a.Emergency != 0 {
 		t.Errorf("an ordinary use rings: %+v, %v", a, err)
@@ -168,7 +168,7 @@ func TestEmergencyBell(t *testing.T) {
 	if err != nil || a.Emergency != at || a.Listening != first.Listening {
 		t.Errorf("got %+v, %v", a, err)
 	}
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	if n := w.newsOf(t, mine, "POP", w.clock.Now().Add(-time.Hour), subject.NewsEmergency); !n.New {
 		t.Errorf("the emergency is no news: %+v", n)
 	}

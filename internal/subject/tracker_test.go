@@ -104,7 +104,7 @@ func TestTrackerTellsUses(t *testing.T) {
 	for range 5 {
 		w.both(t, "POP", "MUN", alma)
 		w.both(t, "POP", "MUN", bahar)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
 	w.both(t, "MUN", "POP", alma) // POP is the asker: MUN's to tell
 	sealed := w.exchange("POP", "MUN", alma)
@@ -135,7 +135,7 @@ func TestTrackerTellsUses(t *testing.T) {
 	if !found {
 		t.Error("the look through the tracker is not on record")
 	}
-	w.clock.add(2 * time.Hour)
+	w.clock.Add(2 * time.Hour)
 	c = w.tracked(t, "POR", alma)
 	if _, _, out = c.ask(t, "userCode="+alma, identity.Query{}, nil); out["totalUsages"] != 6.0 {
 		t.Errorf("a delay that has ended: %v", out)
@@ -212,7 +212,7 @@ func TestTrackerTakesAProofOnce(t *testing.T) {
 func TestTrackerState(t *testing.T) {
 	w := newWorld(t, "POP")
 	c := w.tracked(t, "POR", alma)
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	if status, _, out := c.get(t, "/r1/T/GOV/POP/registry/findUsage/v2/usagePeriod", nil); status != http.StatusOK || out["periodStart"] != "2031-03-04T09:30:00Z" || len(out) != 1 {
 		t.Errorf("status %d: %v", status, out)
 	}

@@ -17,9 +17,9 @@ func TestWalkWhereAGatewayBreaksOff(t *testing.T) {
 	w := newWorld(t, "POP", "MUN")
 	for range all {
 		w.both(t, "POP", "MUN", alma)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	mun := w.members["MUN"]
 	var asked, fails atomic.Int64
 	mun.front = func(next http.Handler) http.Handler {

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/identity"
 	"countersign.dev/countersign/internal/identity/issuertest"
 	"countersign.dev/countersign/internal/keys"
@@ -24,29 +24,9 @@ import (
 	"countersign.dev/countersign/internal/subject"
 )
 
-// moved is a clock that a test moves.
-type moved struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *moved) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *moved) set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = t
-}
-
-func (c *moved) add(d time.Duration) { c.set(c.Now().Add(d)) }
-
 // world is a federation of one portal and some agencies, each with a log and a desk behind TLS on a socket of its own.
 type world struct {
-	clock   *moved
+	clock   *clocktest.Clock
 	issuer  *issuertest.Issuer
 	doc     *countersign.Directory
 	members map[string]*member
@@ -72,7 +52,7 @@ func code(c string) countersign.MemberID {
 
 func newWorld(t testing.TB, agencies ...string) *world {
 	t.Helper()
-	w := &world{clock: &moved{now: time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)}, members: map[string]*member{}}
+	w := &world{clock: clocktest.At(time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)), members: map[string]*member{}}
 	w.issuer = issuertest.New(t, w.clock)
 	w.doc = &countersign.Directory{
 		Format: 1, Instance: "T", Version: 7, Schemes: []countersign.Scheme{{Name: "pin", Strip: " -", Upper: true, Pattern: `[0-9A-Z]{7}`}},
@@ -164,7 +144,7 @@ func (w *world) join(t testing.TB, name string) {
 	w.doc = &next
 }
 
-func newLog(t testing.TB, now *moved, origin countersign.LogOrigin, key keys.Signer) *ledger.Log {
+func newLog(t testing.TB, now *clocktest.Clock, origin countersign.LogOrigin, key keys.Signer) *ledger.Log {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {

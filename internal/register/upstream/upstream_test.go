@@ -378,15 +378,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 			if !errors.Is(err, countersign.CodeNetwork) && !errors.Is(err, countersign.CodeRegister) {
 				t.Fatalf("%v, want a network or register refusal", err)
 			}
-			for e := err; e != nil; {
+			for e := err; e != nil; e = countersign.CauseOf(e) {
 				if strings.Contains(e.Error(), pin) {
 					t.Errorf("the error quotes the register: %v", e)
 				}
-				r, ok := errors.AsType[*countersign.Refusal](e)
-				if !ok {
-					break
-				}
-				e = r.Cause()
 			}
 		})
 	}

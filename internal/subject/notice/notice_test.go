@@ -23,7 +23,7 @@ func TestNothingBeforeConfirmation(t *testing.T) {
 	code := w.tray.letters[0].Code
 	w.country.record(pop, subject.NewsEmergency)
 	for range 3 {
-		w.clock.add(24 * time.Hour)
+		w.clock.Add(24 * time.Hour)
 		w.round()
 	}
 	if len(w.tray.letters) != 1 || len(w.country.asked) > 0 {
@@ -37,7 +37,7 @@ func TestNothingBeforeConfirmation(t *testing.T) {
 		w.confirm("0000-0000", false)
 	}
 	w.confirm(fresh, false) // tried too often
-	w.clock.add(25 * time.Hour)
+	w.clock.Add(25 * time.Hour)
 	w.save(notice.Wanted{Email: address, Frequency: notice.Now})
 	w.deliver()
 	w.confirm(strings.ToLower(strings.ReplaceAll(w.tray.letters[2].Code, "-", " ")), true)
@@ -50,7 +50,7 @@ func TestDailyNotice(t *testing.T) {
 	for range 3 {
 		w.country.record(pop, subject.NewsSingle)
 		w.country.record(mun, subject.NewsSingle)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
 	w.country.record(pop, subject.NewsProgramme)
 	var at []time.Time
@@ -60,7 +60,7 @@ func TestDailyNotice(t *testing.T) {
 		if w.tray.of(notice.Something) > before {
 			at = append(at, w.clock.Now())
 		}
-		w.clock.add(5 * time.Minute)
+		w.clock.Add(5 * time.Minute)
 	}
 	if len(at) != 1 {
 		t.Fatalf("notices at %v", at)
@@ -81,18 +81,18 @@ func TestSoonAfter(t *testing.T) {
 	w.country.record(mun, subject.NewsProgramme)
 	for range 120 {
 		w.round()
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
 	if n := w.tray.of(notice.Something); n != 0 {
 		t.Errorf("a programme's use is told soon: %d letters", n)
 	}
 	var waits []time.Duration
 	for range 12 {
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 		w.country.record(pop, subject.NewsSingle)
 		begun, before := w.clock.Now(), w.tray.of(notice.Something)
 		for range 62 {
-			w.clock.add(time.Minute)
+			w.clock.Add(time.Minute)
 			w.round()
 			if w.tray.of(notice.Something) > before {
 				break
@@ -119,7 +119,7 @@ func TestEmergencyAtOnce(t *testing.T) {
 		t.Errorf("without any emergency people are asked about: %v", w.country.asked[asked:])
 	}
 	w.country.record(mun, subject.NewsEmergency)
-	w.clock.add(time.Second)
+	w.clock.Add(time.Second)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 1 {
 		t.Errorf("%d letters", n)
@@ -127,7 +127,7 @@ func TestEmergencyAtOnce(t *testing.T) {
 	if got := w.country.asked[asked:]; !slices.Equal(got, []string{"MUN emergency"}) {
 		t.Errorf("asked: %v", got)
 	}
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 1 {
 		t.Errorf("the emergency is told %d times", n)
@@ -141,16 +141,16 @@ func TestOneSideIsEnough(t *testing.T) {
 	w.country.record(pop, subject.NewsSingle)
 	w.country.record(mun, subject.NewsSingle)
 	w.country.dead[pop.String()] = true
-	w.clock.add(24 * time.Hour)
+	w.clock.Add(24 * time.Hour)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 1 {
 		t.Fatalf("with one gateway down: %d letters", n)
 	}
 	asked := len(w.country.asked)
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	w.round()
 	w.country.dead[pop.String()] = false
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 2 {
 		t.Errorf("what the gateway had to say since is lost: %d letters", n)
@@ -158,7 +158,7 @@ func TestOneSideIsEnough(t *testing.T) {
 	if slices.ContainsFunc(w.country.asked[asked:], func(q string) bool { return strings.HasPrefix(q, "MUN") }) {
 		t.Errorf("a gateway that had answered is asked again before the next day: %v", w.country.asked[asked:])
 	}
-	w.clock.add(24 * time.Hour)
+	w.clock.Add(24 * time.Hour)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 2 {
 		t.Errorf("and is told again: %d letters", n)
@@ -172,10 +172,10 @@ func TestRetries(t *testing.T) {
 	w.country.record(pop, subject.NewsEmergency)
 	w.tray.fails = errors.New("the server is away")
 	begun := len(w.tray.tried)
-	w.clock.add(time.Second)
+	w.clock.Add(time.Second)
 	w.round()
 	for range 20 {
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 		w.open() // the process dies and begins anew
 		w.deliver()
 	}
@@ -184,17 +184,17 @@ func TestRetries(t *testing.T) {
 		t.Fatalf("tried %d times within twenty minutes: %v", len(tried), tried)
 	}
 	w.tray.fails = nil
-	w.clock.add(6 * time.Hour)
+	w.clock.Add(6 * time.Hour)
 	w.deliver()
 	if n := w.tray.of(notice.Something); n != 1 || w.tray.letters[len(w.tray.letters)-1].Name() != tried[0] {
 		t.Errorf("%d letters", n)
 	}
 	w.country.record(pop, subject.NewsEmergency)
 	w.tray.fails = errors.New("the server is away")
-	w.clock.add(time.Second)
+	w.clock.Add(time.Second)
 	w.round()
 	for range 6 * 4 {
-		w.clock.add(9 * time.Hour)
+		w.clock.Add(9 * time.Hour)
 		w.deliver()
 	}
 	if count, _, err := w.store.Waiting(t.Context()); err != nil || count != 0 {
@@ -221,7 +221,7 @@ func TestWhatIsKept(t *testing.T) {
 	if other, err := notice.NewVault(notice.NewKey()); err != nil || other.IDOf(w.alma.Subject) == stop.IDOf(w.alma.Subject) {
 		t.Errorf("two portals name a person alike: %v", err)
 	}
-	w.clock.add(2 * time.Hour)
+	w.clock.Add(2 * time.Hour)
 	w.deliver()
 	address := w.tray.letters[len(w.tray.letters)-1].Stop
 	token := strings.TrimPrefix(address, "https://my.example/stop/")
@@ -233,7 +233,7 @@ func TestWhatIsKept(t *testing.T) {
 	}
 	before := len(w.country.asked)
 	w.country.record(pop, subject.NewsEmergency)
-	w.clock.add(48 * time.Hour)
+	w.clock.Add(48 * time.Hour)
 	w.round()
 	if len(w.country.asked) != before {
 		t.Error("a person who has stopped notices is asked about")
@@ -258,7 +258,7 @@ func TestStalePermission(t *testing.T) {
 	w.enrol(notice.Daily)
 	w.country.refuses = countersign.CodeUnauthenticated
 	for range 5 {
-		w.clock.add(24 * time.Hour)
+		w.clock.Add(24 * time.Hour)
 		w.round()
 	}
 	if n := w.tray.of(notice.Ending); n != 1 {
@@ -269,7 +269,7 @@ func TestStalePermission(t *testing.T) {
 	}
 	w.country.refuses = ""
 	w.country.record(pop, subject.NewsSingle)
-	w.clock.add(24 * time.Hour)
+	w.clock.Add(24 * time.Hour)
 	w.round()
 	if n := w.tray.of(notice.Something); n != 1 {
 		t.Errorf("after the login: %d letters", n)

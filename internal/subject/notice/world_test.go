@@ -12,32 +12,15 @@ import (
 	"time"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/store"
 	"countersign.dev/countersign/internal/subject"
 	"countersign.dev/countersign/internal/subject/notice"
 )
 
-// moved is a clock that a test moves.
-type moved struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *moved) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *moved) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // country stands for the gateways of a federation: what each has on record, when.
 type country struct {
-	clock *moved
+	clock *clocktest.Clock
 
 	mu      sync.Mutex
 	entries map[string][]entry
@@ -139,7 +122,7 @@ func (s *tray) of(what notice.What) (n int) {
 
 type world struct {
 	t       *testing.T
-	clock   *moved
+	clock   *clocktest.Clock
 	country *country
 	tray    *tray
 	dir     string
@@ -153,7 +136,7 @@ const address = "alma@post.example"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	clock := &moved{now: time.Date(2031, 3, 4, 15, 0, 0, 0, time.UTC)}
+	clock := clocktest.At(time.Date(2031, 3, 4, 15, 0, 0, 0, time.UTC))
 	w := &world{
 		t: t, clock: clock, tray: &tray{}, dir: t.TempDir(), country: &country{clock: clock, entries: map[string][]entry{}, dead: map[string]bool{}},
 		alma: &subject.Person{Subject: countersign.SubjectID{Scheme: "pin", Value: "1ABC23D"}},
@@ -224,7 +207,7 @@ func (w *world) enrol(f notice.Frequency) {
 	w.deliver()
 	w.confirm(w.tray.letters[len(w.tray.letters)-1].Code, true)
 	w.round() // whatever was before is not new
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 }
 
 func (w *world) confirm(code string, want bool) {

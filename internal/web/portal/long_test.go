@@ -52,10 +52,10 @@ func (s *site) lookUp(t *testing.T, pin string, n int, step time.Duration) {
 		if (i+1)%64 == 0 {
 			all.Wait() // so that the log's order is that of time, but for a moment
 		}
-		s.clock.add(step)
+		s.clock.Add(step)
 	}
 	all.Wait()
-	s.clock.add(time.Hour)
+	s.clock.Add(time.Hour)
 }
 
 // TestExportsHoldOnePage: what has been read of a long history is written before more is asked for, whatever its length; and nothing is lost.

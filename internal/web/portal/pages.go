@@ -158,9 +158,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) report(r *http.Request, err error) (reference string) {
 	reference = countersign.NewExchangeID(s.o.Clock.Now()).String()
 	attrs := []any{slog.String("id", reference), slog.String("code", countersign.CodeOf(err).String()), slog.String("error", countersign.MessageOf(err))}
-	var refused *countersign.Refusal
-	if errors.As(err, &refused) && refused.Cause() != nil {
-		attrs = append(attrs, slog.String("cause", refused.Cause().Error()))
+	if why := countersign.CauseOf(err); why != nil {
+		attrs = append(attrs, slog.String("cause", why.Error()))
 	}
 	s.o.Logger.InfoContext(r.Context(), "request not served", attrs...)
 	return reference

@@ -70,7 +70,7 @@ func TestLoginsThatFail(t *testing.T) {
 		t.Errorf("the issuer's refusal: %d", r.status)
 	}
 	asked = b.begin()
-	s.clock.add(11 * time.Minute)
+	s.clock.Add(11 * time.Minute)
 	if r := b.callback(asked.Get("state"), s.issuer.Token("1ABC23D", asked.Get("nonce"))); r.status != http.StatusUnauthorized {
 		t.Errorf("a login of eleven minutes: %d", r.status)
 	}
@@ -111,16 +111,16 @@ func TestSessionsEnd(t *testing.T) {
 	if r := fixed.get("/api/session"); r.status != http.StatusUnauthorized {
 		t.Errorf("the session before the login is still open: %d", r.status)
 	}
-	s.clock.add(portal.DefaultIdle - time.Second)
+	s.clock.Add(portal.DefaultIdle - time.Second)
 	in("just before it idles out")
-	s.clock.add(portal.DefaultIdle + time.Second)
+	s.clock.Add(portal.DefaultIdle + time.Second)
 	out("idle")
 	b.login("1ABC23D")
 	for range 6 {
-		s.clock.add(10*time.Minute - time.Second)
+		s.clock.Add(10*time.Minute - time.Second)
 		b.get("/api/session")
 	}
-	s.clock.add(10 * time.Second)
+	s.clock.Add(10 * time.Second)
 	out("after an hour, however busy")
 }
 
@@ -216,7 +216,7 @@ func TestRateOfLogins(t *testing.T) {
 	if last != http.StatusTooManyRequests {
 		t.Errorf("forty logins at once from one address: the last is %d", last)
 	}
-	s.clock.add(time.Minute)
+	s.clock.Add(time.Minute)
 	b.begin()
 }
 
@@ -287,7 +287,7 @@ func TestCorrection(t *testing.T) {
 	if r := other.get("/cases"); strings.Contains(r.body, `href="/cases/`) {
 		t.Error("another person's list holds a case")
 	}
-	s.clock.add(subject.ReplyWithin)
+	s.clock.Add(subject.ReplyWithin)
 	b.login("1ABC23D")
 	if r := b.get("/cases"); !strings.Contains(r.body, `href="/cases/`) {
 		t.Error("the list of cases is empty after a new login")

@@ -184,7 +184,7 @@ func TestBehindTLS(t *testing.T) {
 	if r := b.do(http.MethodPost, "/login", url.Values{}, foreign); r.status != http.StatusForbidden {
 		t.Errorf("another site's form: %d", r.status)
 	}
-	s.clock.add(2 * time.Hour)
+	s.clock.Add(2 * time.Hour)
 	if r := b.get("/uses"); r.status != http.StatusSeeOther || r.location != "/?expired=1" {
 		t.Errorf("the end of a session leads to %d %q", r.status, r.location)
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"countersign.dev/countersign"
+	"countersign.dev/countersign/internal/clock/clocktest"
 	"countersign.dev/countersign/internal/identity"
 	"countersign.dev/countersign/internal/identity/issuertest"
 	"countersign.dev/countersign/internal/keys"
@@ -32,28 +33,11 @@ import (
 	"countersign.dev/countersign/internal/web/portal"
 )
 
-type moved struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *moved) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *moved) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 var por = countersign.MemberID{Instance: "T", Class: "GOV", Code: "POR"}
 
 // site is a portal that asks its own gateway alone, with an issuer, each on a socket.
 type site struct {
-	clock  *moved
+	clock  *clocktest.Clock
 	issuer *issuertest.Issuer
 	log    *ledger.Log
 	url    string
@@ -150,7 +134,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 
 func newSite(t *testing.T, change ...func(*portal.Options)) *site {
 	t.Helper()
-	s := &site{clock: &moved{now: time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)}, lines: &lines{}}
+	s := &site{clock: clocktest.At(time.Date(2031, 3, 4, 9, 30, 0, 0, time.UTC)), lines: &lines{}}
 	s.issuer = issuertest.New(t, s.clock)
 	logger := slog.New(slog.NewTextHandler(s.lines, nil))
 	logKey, signKey, tlsKey := key(t), key(t), key(t)
@@ -206,7 +190,7 @@ func newSite(t *testing.T, change ...func(*portal.Options)) *site {
 	return s
 }
 
-func newLog(t *testing.T, now *moved, logKey keys.Signer) *ledger.Log {
+func newLog(t *testing.T, now *clocktest.Clock, logKey keys.Signer) *ledger.Log {
 	t.Helper()
 	dir := t.TempDir()
 	months := filepath.Join(dir, "expiry")

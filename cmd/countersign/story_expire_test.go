@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -39,31 +36,6 @@ func cmdDestroyed(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	ts.Check(until(ctx, look))
 	ts.Check(json.NewEncoder(ts.Stdout()).Encode(told))
-}
-
-// cmdPunctual: "punctual URL" waits until the log of the process whose admin address that is says that no month's destruction is overdue.
-func cmdPunctual(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: punctual URL")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
-	defer cancel()
-	ts.Check(until(ctx, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0]+"/metrics", nil)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err == nil && !strings.Contains(string(text), "\ncountersign_ledger_overdue_months 0\n") {
-			err = errors.New("months are overdue")
-		}
-		return err
-	}))
 }
 
 // endTold is what the destruction leaves of a log tell together.

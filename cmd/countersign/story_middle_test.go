@@ -357,13 +357,18 @@ func cmdReplay(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.NewEncoder(ts.Stdout()).Encode(a))
 }
 
-// cmdAwait: "await URL STATUS" waits until the address answers with the status.
+// cmdAwait: "await URL STATUS [REGEXP]" waits until the address answers with the status, and with a text that matches.
 func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: await URL STATUS")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: await URL STATUS [REGEXP]")
 	}
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
+	says := regexp.MustCompile("")
+	if len(args) == 3 {
+		says, err = regexp.Compile("(?m)" + args[2])
+		ts.Check(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	ts.Check(until(ctx, func() error {
@@ -371,9 +376,13 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 		if err != nil {
 			return err
 		}
-		_ = res.Body.Close()
-		if res.StatusCode != want {
-			return fmt.Errorf("%s answers %s", args[0], res.Status)
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			return err
+		}
+		if res.StatusCode != want || !says.Match(text) {
+			return fmt.Errorf("%s answers %s, or other words", args[0], res.Status)
 		}
 		return nil
 	}))

@@ -31,7 +31,6 @@ func TestSimulatedStories(t *testing.T) {
 	commands := storyCommands()
 	commands["slots"], commands["public"], commands["own-clock"] = cmdSlots, cmdPublic, cmdOwnClock
 	commands["destroyed"] = cmdDestroyed
-	commands["punctual"] = cmdPunctual
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "simulated"),
 		RequireExplicitExec: true,
